@@ -1,0 +1,70 @@
+/* Counters: written by their worker without a lock, summed when somebody reads. Names are
+ * PRODUCT.md's "Metrics".
+ *
+ * Each worker owns one struct sp_stats; a handful of plain functions move its cells. Reading
+ * (admin) sums over all workers with relaxed loads: a scrape may be a moment old, never torn.
+ * Series whose labels are only known at run time (a backend's, a plugin's metrics) live in the
+ * registry of series. */
+#ifndef SP_STATS_STATS_H
+#define SP_STATS_STATS_H
+
+#include "log/access.h"
+#include "sallyport/auth_backend.h"
+#include "util/buf.h"
+
+enum sp_stat {
+    SP_STAT_CONNECTIONS, /* gauge: client connections now */
+    SP_STAT_TUNNELS,     /* gauge */
+    SP_STAT_HANDSHAKES,  /* gauge: Negotiate handshakes in progress */
+    SP_STAT_BYTES_IN,    /* counter: read from clients */
+    SP_STAT_BYTES_OUT,   /* counter: written to clients */
+    SP_STAT_CACHE_HIT,
+    SP_STAT_CACHE_MISS,
+    SP_STAT_CACHE_NEGATIVE_HIT,
+    SP_STAT_CACHE_GRACE,
+    SP_STAT_CACHE_COALESCED,
+    SP_STAT_COUNT
+};
+
+enum sp_auth_count {
+    SP_COUNT_ACCEPT,
+    SP_COUNT_REJECT,
+    SP_COUNT_UNKNOWN,
+    SP_COUNT_ACCOUNT,
+    SP_COUNT_UNAVAILABLE
+};
+
+struct sp_stats; /* one worker's cells; owned by the process, freed by sp_stats_fini */
+
+/* Main thread, before the workers: room for `workers` of them. */
+enum sp_err sp_stats_init(unsigned workers) SP_MUST_CHECK;
+void sp_stats_fini(void);
+struct sp_stats *sp_stats_of(unsigned worker);
+
+/* On the worker's own thread. */
+void sp_stats_add(struct sp_stats *stats, enum sp_stat stat, int64_t delta);
+void sp_stats_request(struct sp_stats *stats, int status, enum sp_scheme scheme, uint64_t micros);
+/* The histogram sallyport_auth_seconds and the counter sallyport_auth_total; `backend` is a series
+ * made once. */
+struct sp_stats_backend;
+struct sp_stats_backend *sp_stats_backend(
+    const char *name); /* any thread; the same for the same name; NULL: no memory */
+void sp_stats_auth(struct sp_stats_backend *backend, enum sp_auth_count result,
+                   uint64_t micros); /* any thread */
+
+/* The plugin's metrics (struct sp_auth_host). Any thread. */
+struct sp_auth_metric *sp_stats_metric(enum sp_metric_kind kind, const char *name,
+                                       const char *labels);
+void sp_stats_metric_add(struct sp_auth_metric *metric, int64_t delta);
+
+/* A gauge that is asked for when somebody reads, such as the cache's entries. Main thread, before
+ * the workers. `name` as in "sallyport_cache_entries", `labels` such as "kind=\"user\"" or "". */
+enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *help,
+                           int64_t (*read)(void *owner), void *owner) SP_MUST_CHECK;
+
+/* Summed over workers. Any thread. */
+int64_t sp_stats_sum(enum sp_stat stat);
+/* The whole of /metrics, Prometheus text format 0.0.4 with HELP and TYPE. Any thread. */
+enum sp_err sp_stats_write(struct sp_buf *out) SP_MUST_CHECK;
+
+#endif
