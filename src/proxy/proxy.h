@@ -1,0 +1,74 @@
+/* The proxy proper: client connections (sessions), their exchanges, tunnels, and the upstream
+ * connections behind them. One struct sp_proxy per worker; everything in it lives on that worker's
+ * loop.
+ *
+ * A snapshot is what a configuration means to the proxy. Each exchange begins under the newest
+ * snapshot and keeps it to its end; a handshake keeps the one it began with. Immutable,
+ * reference-counted, shared by all workers. */
+#ifndef SP_PROXY_PROXY_H
+#define SP_PROXY_PROXY_H
+
+#include "auth/auth.h"
+#include "config/config.h"
+#include "log/log.h"
+#include "net/listener.h"
+#include "policy/policy.h"
+#include "stats/stats.h"
+
+struct sp_limits_options {
+    uint64_t header_size;
+    int64_t header_count;
+    uint64_t uri_size;
+    uint64_t client_header_timeout_ms;
+    uint64_t keepalive_timeout_ms;
+    uint64_t tunnel_idle_timeout_ms;
+    uint64_t connect_timeout_ms;
+    uint64_t response_timeout_ms;
+    int64_t max_connections; /* of clients, all workers together */
+};
+struct sp_forward_options {
+    char *via;
+    bool x_forwarded_for;
+};
+extern const struct sp_option sp_limits_option_table[];
+extern const struct sp_option sp_forward_option_table[];
+
+struct sp_proxy_snapshot;
+
+/* Compiles policy and auth plan out of a configuration that has been read. NULL with faults added.
+ * Keeps a reference to `config`. Main thread; may block. */
+struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
+                                                sp_auth_find_plugin_fn find, void *owner,
+                                                const struct sp_log *log,
+                                                struct sp_config_faults *faults) SP_MUST_CHECK;
+struct sp_proxy_snapshot *sp_proxy_snapshot_ref(
+    struct sp_proxy_snapshot *snapshot);                           /* any thread */
+void sp_proxy_snapshot_unref(struct sp_proxy_snapshot **snapshot); /* any thread */
+const struct sp_listen *sp_proxy_snapshot_listens(const struct sp_proxy_snapshot *snapshot,
+                                                  size_t *len_out);
+struct sp_auth_plan *sp_proxy_snapshot_plan(const struct sp_proxy_snapshot *snapshot);
+struct sp_policy *sp_proxy_snapshot_policy(const struct sp_proxy_snapshot *snapshot);
+struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snapshot);
+
+struct sp_proxy;
+
+/* Loop thread, as all that follow. NULL: out of memory, or a backend would not open (logged). Takes
+ * a reference to the snapshot. `shared` outlives the proxy. */
+struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
+                              struct sp_auth_shared *shared, struct sp_stats *stats,
+                              const struct sp_log *log) SP_MUST_CHECK;
+/* Serve the listener at that place of the snapshot. Takes over the descriptor. */
+enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd) SP_MUST_CHECK;
+/* Reload: exchanges that begin from now on use the new snapshot. Listeners are matched by address;
+ * those that are gone are closed (new ones come by sp_proxy_listen). On failure (logged) the old
+ * one goes on serving. */
+enum sp_err sp_proxy_apply(struct sp_proxy *proxy,
+                           struct sp_proxy_snapshot *snapshot) SP_MUST_CHECK;
+/* Stop accepting, close idle connections, let exchanges finish and tunnels go on until
+ * `deadline_ms` of the loop's clock, then cut what is left. `drained` fires once, when nothing of
+ * the proxy is left on the loop: free it then. */
+void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained)(void *owner),
+                    void *owner);
+void sp_proxy_free(struct sp_proxy **proxy);
+
+#endif
