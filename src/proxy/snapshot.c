@@ -1,0 +1,219 @@
+/* What a configuration means to the proxy: listeners with their certificates, rules compiled,
+ * backends configured. Made on the main thread at start and at each reload; immutable afterwards,
+ * shared by all workers by reference count. The last reference may go on any thread. */
+#include "proxy/proxy_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void listen_fini(struct sp_listen *listen)
+{
+    sp_tls_server_unref(&listen->tls);
+    free((void *)(uintptr_t)listen->proxy_from);
+}
+
+static void snapshot_free(struct sp_proxy_snapshot *snapshot)
+{
+    for (size_t i = 0; i < snapshot->listens_len; i++)
+        listen_fini(&snapshot->listens[i]);
+    free(snapshot->listens);
+    sp_policy_free(&snapshot->policy);
+    sp_auth_plan_unref(&snapshot->plan);
+    sp_config_unref(&snapshot->config);
+    free(snapshot);
+}
+
+static bool listen_read_networks(struct sp_listen *listen, const struct sp_config_block *block,
+                                 const struct sp_listen_options *options,
+                                 struct sp_config_faults *faults)
+{
+    size_t len = options->proxy_protocol_from.len;
+    struct sp_cidr *networks;
+
+    if (len == 0)
+        return true;
+    networks = calloc(len, sizeof(*networks));
+    if (networks == NULL) {
+        sp_config_fault(faults, block, NULL, "out of memory");
+        return false;
+    }
+    listen->proxy_from = networks;
+    listen->proxy_from_len = len;
+    for (size_t i = 0; i < len; i++) {
+        const char *text = options->proxy_protocol_from.items[i];
+
+        if (sp_cidr_parse(&networks[i], sp_span_cstr(text)) != SP_OK) {
+            sp_config_fault(
+                faults, block, "proxy_protocol_from",
+                "\"%s\" is not a network: write 10.0.0.0/8, 2001:db8::/32 or one address", text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool listen_read_tls(struct sp_listen *listen, const struct sp_config_block *block,
+                            const struct sp_listen_options *options,
+                            struct sp_config_faults *faults)
+{
+    bool certificate = options->tls_certificate[0] != '\0';
+    bool key = options->tls_key[0] != '\0';
+    char why[256];
+
+    if (!certificate && !key)
+        return true;
+    if (!certificate || !key) {
+        sp_config_fault(faults, block, certificate ? "tls_certificate" : "tls_key",
+                        "%s needs %s beside it", certificate ? "tls_certificate" : "tls_key",
+                        certificate ? "tls_key" : "tls_certificate");
+        return false;
+    }
+    listen->tls = sp_tls_server_new(options->tls_certificate, options->tls_key, why);
+    if (listen->tls == NULL) {
+        sp_config_fault(faults, block, "tls_certificate", "%s", why);
+        return false;
+    }
+    return true;
+}
+
+static bool listen_read(struct sp_listen *listen, const struct sp_config_block *block,
+                        struct sp_config_faults *faults)
+{
+    const struct sp_listen_options *options = block->options;
+
+    listen->title = block->title;
+    if (sp_addr_parse(&listen->addr, sp_span_cstr(block->title)) != SP_OK ||
+        listen->addr.port == 0) {
+        sp_config_fault(
+            faults, block, NULL,
+            "listen \"%s\" is not an address and port: write \"0.0.0.0:3128\" or \"[::]:3128\"",
+            block->title);
+        return false;
+    }
+    return listen_read_networks(listen, block, options, faults) &&
+           listen_read_tls(listen, block, options, faults);
+}
+
+static bool same_socket(const struct sp_addr *a, const struct sp_addr *b)
+{
+    return a->port == b->port && a->scope == b->scope && sp_addr_same_ip(a, b);
+}
+
+static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+{
+    size_t len;
+    const struct sp_config_block *blocks = sp_config_all(snapshot->config, "listen", &len);
+    bool well = true;
+
+    if (len == 0) {
+        sp_config_fault(faults, sp_config_one(snapshot->config, NULL), NULL,
+                        "no listen block: add one, such as listen \"0.0.0.0:3128\" {}");
+        return false;
+    }
+    snapshot->listens = calloc(len, sizeof(*snapshot->listens));
+    if (snapshot->listens == NULL) {
+        sp_config_fault(faults, &blocks[0], NULL, "out of memory");
+        return false;
+    }
+    for (size_t i = 0; i < len; i++) {
+        struct sp_listen *listen = &snapshot->listens[i];
+
+        snapshot->listens_len = i + 1;
+        listen->index = (unsigned)i;
+        if (!listen_read(listen, &blocks[i], faults)) {
+            well = false;
+            continue;
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (same_socket(&snapshot->listens[j].addr, &listen->addr)) {
+                sp_config_fault(faults, &blocks[i], NULL,
+                                "listen \"%s\" is the same address as listen \"%s\"", listen->title,
+                                snapshot->listens[j].title);
+                well = false;
+            }
+        }
+    }
+    return well;
+}
+
+static bool compile_policy(struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+{
+    struct sp_addr *addrs = calloc(snapshot->listens_len + 1, sizeof(*addrs));
+
+    if (addrs == NULL)
+        return false;
+    for (size_t i = 0; i < snapshot->listens_len; i++)
+        addrs[i] = snapshot->listens[i].addr;
+    snapshot->policy = sp_policy_compile(snapshot->config, addrs, snapshot->listens_len, faults);
+    free(addrs);
+    return snapshot->policy != NULL;
+}
+
+struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
+                                                sp_auth_find_plugin_fn find, void *owner,
+                                                const struct sp_log *log,
+                                                struct sp_config_faults *faults)
+{
+    struct sp_proxy_snapshot *snapshot = calloc(1, sizeof(*snapshot));
+    bool well;
+
+    if (snapshot == NULL)
+        return NULL;
+    atomic_init(&snapshot->refs, 1);
+    snapshot->config = sp_config_ref(config);
+    snapshot->limits = sp_config_one(config, "limits")->options;
+    snapshot->forward = sp_config_one(config, "forward")->options;
+    snapshot->via = sp_span_cstr(snapshot->forward->via);
+    snapshot->http_limits = (struct sp_http_limits){
+        .head_size = snapshot->limits->header_size,
+        .fields = (size_t)snapshot->limits->header_count,
+        .target_size = snapshot->limits->uri_size,
+    };
+
+    /* Each part adds its own faults, so that one run of `check` shows them all. */
+    well = read_listens(snapshot, faults);
+    well = compile_policy(snapshot, faults) && well;
+    snapshot->plan = sp_auth_plan_new(config, find, owner, log, faults);
+    if (!well || snapshot->plan == NULL) {
+        snapshot_free(snapshot);
+        return NULL;
+    }
+    return snapshot;
+}
+
+struct sp_proxy_snapshot *sp_proxy_snapshot_ref(struct sp_proxy_snapshot *snapshot)
+{
+    atomic_fetch_add_explicit(&snapshot->refs, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void sp_proxy_snapshot_unref(struct sp_proxy_snapshot **snapshot)
+{
+    struct sp_proxy_snapshot *gone = *snapshot;
+
+    *snapshot = NULL;
+    if (gone != NULL && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+        snapshot_free(gone);
+}
+
+const struct sp_listen *sp_proxy_snapshot_listens(const struct sp_proxy_snapshot *snapshot,
+                                                  size_t *len_out)
+{
+    *len_out = snapshot->listens_len;
+    return snapshot->listens;
+}
+
+struct sp_auth_plan *sp_proxy_snapshot_plan(const struct sp_proxy_snapshot *snapshot)
+{
+    return snapshot->plan;
+}
+
+struct sp_policy *sp_proxy_snapshot_policy(const struct sp_proxy_snapshot *snapshot)
+{
+    return snapshot->policy;
+}
+
+struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snapshot)
+{
+    return snapshot->config;
+}
