@@ -5,7 +5,7 @@
  *
  * The context comes first and inherits (process -> listener -> session -> exchange): its fields
  * stand in every line. Values given with %s are written as they are by the caller's format, so
- * untrusted text goes through sp_text_safe or sp_log_field. Secrets have no formatter. Events are
+ * untrusted text goes through sp_text_safe. Secrets have no formatter. Events are
  * listed in docs/LOGGING.md.
  *
  * Any thread may log. A line is formatted by its thread and handed to the writer thread through a
@@ -24,7 +24,7 @@ struct sp_log {
 };
 
 struct sp_log_options {
-    char *access; /* "-" = standard output */
+    char *access; /* "-" = standard output; "" = no access log */
     int format;   /* enum sp_log_format */
     char *error;  /* "-" = standard error */
     int level;    /* enum sp_log_level */

@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-/* The length of the well-formed sequence at the front of s, its code point in *letter_out; 0 when
- * there is none. The bounds of the second byte are those of RFC 3629 4. */
-static size_t decode(struct sp_span s, uint32_t *letter_out)
+/* The bounds of the second byte are those of RFC 3629 4. */
+size_t sp_text_decode(struct sp_span s, uint32_t *letter_out)
 {
     const unsigned char *b = (const unsigned char *)s.base;
     unsigned low = 0x80, high = 0xbf;
@@ -69,7 +68,7 @@ bool sp_text_is_utf8(struct sp_span s)
     uint32_t letter;
 
     while (at < s.len) {
-        size_t len = decode((struct sp_span){s.base + at, s.len - at}, &letter);
+        size_t len = sp_text_decode((struct sp_span){s.base + at, s.len - at}, &letter);
 
         if (len == 0)
             return false;
@@ -107,7 +106,7 @@ enum sp_err sp_text_lower(struct sp_span s, char *out, size_t cap, size_t *len_o
         char small[4];
         size_t small_len;
         uint32_t letter;
-        size_t len = decode((struct sp_span){s.base + at, s.len - at}, &letter);
+        size_t len = sp_text_decode((struct sp_span){s.base + at, s.len - at}, &letter);
 
         if (len == 0)
             return SP_ERR_INVALID;
@@ -149,7 +148,7 @@ static void put_hex(unsigned char byte, char *out)
 static size_t safe_piece(struct sp_span s, char *piece, size_t *piece_len)
 {
     uint32_t letter = 0;
-    size_t len = decode(s, &letter);
+    size_t len = sp_text_decode(s, &letter);
 
     if (is_plain(len, letter)) {
         memcpy(piece, s.base, len);
