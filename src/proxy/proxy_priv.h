@@ -173,6 +173,7 @@ struct sp_session {
     struct sp_proxy *proxy;
     struct sp_epoch *epoch;         /* whose listener and engine it uses */
     const struct sp_listen *listen; /* in epoch's snapshot */
+    struct sp_tls_server *tls;      /* whose certificate the client saw; NULL in clear */
     struct sp_stream *client;
     struct sp_timer timer; /* the one deadline of whatever state it is in */
     struct sp_soon next;   /* the next request is already here */
@@ -185,9 +186,8 @@ struct sp_session {
     struct sp_list bound;       /* upstreams that belong to this client */
     struct sp_http_body unread; /* DRAINING: what is left of the request's body */
     size_t dropped;             /* DRAINING, LINGERING: bytes read and dropped */
-    unsigned bound_len;
-    bool first; /* nothing has been served yet */
-    bool last;  /* closes after this exchange */
+    bool first;                 /* nothing has been served yet */
+    bool last;                  /* closes after this exchange */
 };
 
 void sp_session_accepted(void *owner,
@@ -199,6 +199,8 @@ void sp_session_served(struct sp_session *session, bool reusable);
 void sp_session_drain(struct sp_session *session, struct sp_http_body *unread);
 /* Ends our direction and waits briefly for the client's. */
 void sp_session_linger(struct sp_session *session);
+/* The exchange has become the session's tunnel. */
+void sp_session_tunnel(struct sp_session *session);
 /* Gone at once: exchange, tunnel and all. Idempotent. */
 void sp_session_close(struct sp_session *session);
 /* More bytes into `in`. SP_ERR_AGAIN; SP_ERR_CLOSED: the client has ended or is gone;
@@ -275,7 +277,6 @@ struct sp_exchange {
     struct sp_session *session;
     struct sp_epoch *epoch; /* policy and limits */
     struct sp_soon again;
-    bool running; /* inside the driver */
 
     struct sp_http_parser *parser;          /* of requests; kept in the stock */
     struct sp_http_parser *response_parser; /* likewise; NULL until one is needed */
@@ -291,7 +292,6 @@ struct sp_exchange {
     struct sp_dial *dial;
     struct sp_policy_decision decision;
     bool open; /* passed without authentication */
-    bool denied_early;
 
     struct sp_upstream *upstream;
     struct sp_relay up;   /* request's body, client to origin */
@@ -302,7 +302,8 @@ struct sp_exchange {
     bool responded; /* a final status has been put into session->out */
     bool retried;
     bool client_wants_close;
-    bool switching; /* 101: becomes a tunnel */
+    bool switching; /* 200 to CONNECT, or 101: becomes a tunnel */
+    bool logged;    /* the tunnel writes the access line */
     struct sp_http_response response;
 
     struct sp_exchange_times times;
@@ -347,6 +348,14 @@ enum sp_step sp_exchange_step_forwarding(struct sp_exchange *exchange);
 void sp_exchange_upstream_ready(struct sp_exchange *exchange, unsigned events);
 
 /* answer.c */
+struct sp_access_text { /* where a record's addresses are spelled out */
+    char client[SP_ADDR_TEXT_MAX];
+    char peer[SP_ADDR_TEXT_MAX];
+};
+/* What the access line will say; its spans point into the exchange, its identity, its epoch and
+ * `text`. */
+void sp_exchange_record(const struct sp_exchange *exchange, struct sp_access_record *record,
+                        struct sp_access_text *text);
 void sp_exchange_write_access(struct sp_exchange *exchange);
 
 /* ---- tunnel.c ---- */

@@ -1,0 +1,315 @@
+/* One worker's proxy: its listeners, its epochs (one per configuration snapshot still in use), its
+ * stocks of memory, and the drain at the end. Sessions come in through sp_session_accepted. Loop
+ * thread only, but for the count of client connections, which all workers share. */
+#include "proxy/proxy_priv.h"
+
+#include "util/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct proxy_listener {
+    struct sp_list link; /* proxy->listeners */
+    struct sp_proxy *proxy;
+    struct sp_listener *listener;
+    struct sp_addr addr;
+    int fd; /* for telling sockets apart in the log only */
+};
+
+/* ---- epochs ---- */
+
+static void on_engine_closed(void *owner)
+{
+    struct sp_epoch *epoch = owner;
+    struct sp_proxy *proxy = epoch->proxy;
+
+    sp_list_remove(&epoch->link);
+    sp_proxy_snapshot_unref(&epoch->snapshot);
+    free(epoch);
+    sp_proxy_check_drained(proxy);
+}
+
+static struct sp_epoch *epoch_new(struct sp_proxy *proxy, struct sp_proxy_snapshot *snapshot)
+{
+    struct sp_epoch *epoch = calloc(1, sizeof(*epoch));
+
+    if (epoch == NULL)
+        return NULL;
+    epoch->engine = sp_auth_engine_new(proxy->loop, snapshot->plan, proxy->shared, proxy->stats,
+                                       proxy->log);
+    if (epoch->engine == NULL) {
+        free(epoch);
+        return NULL;
+    }
+    epoch->proxy = proxy;
+    epoch->snapshot = sp_proxy_snapshot_ref(snapshot);
+    epoch->refs = 1;
+    sp_list_push(&proxy->epochs, &epoch->link);
+    return epoch;
+}
+
+struct sp_epoch *sp_epoch_ref(struct sp_epoch *epoch)
+{
+    epoch->refs++;
+    return epoch;
+}
+
+void sp_epoch_unref(struct sp_epoch **epoch)
+{
+    struct sp_epoch *gone = *epoch;
+
+    *epoch = NULL;
+    if (gone != NULL && --gone->refs == 0)
+        sp_auth_engine_close(&gone->engine, on_engine_closed, gone);
+}
+
+const struct sp_listen *sp_epoch_find_listen(const struct sp_epoch *epoch,
+                                             const struct sp_listen *like)
+{
+    const struct sp_proxy_snapshot *snapshot = epoch->snapshot;
+
+    for (size_t i = 0; i < snapshot->listens_len; i++) {
+        const struct sp_listen *listen = &snapshot->listens[i];
+
+        if (listen->addr.port == like->addr.port && listen->addr.scope == like->addr.scope &&
+            sp_addr_same_ip(&listen->addr, &like->addr))
+            return listen;
+    }
+    return NULL;
+}
+
+/* ---- memory that is used again and again ---- */
+
+enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max)
+{
+    assert(buf->base == NULL);
+    sp_buf_init(buf, max < SLAB_SIZE ? SLAB_SIZE : max);
+    if (proxy->spare_slabs_len > 0)
+        buf->base = proxy->spare_slabs[--proxy->spare_slabs_len];
+    else
+        buf->base = malloc(SLAB_SIZE);
+    if (buf->base == NULL)
+        return SP_ERR_NOMEM;
+    buf->cap = SLAB_SIZE;
+    return SP_OK;
+}
+
+void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf)
+{
+    if (buf->base != NULL && buf->cap == SLAB_SIZE && proxy->spare_slabs_len < SLABS_KEPT) {
+        proxy->spare_slabs[proxy->spare_slabs_len++] = buf->base;
+        sp_buf_init(buf, buf->max);
+        return;
+    }
+    sp_buf_reset(buf);
+}
+
+static void free_exchanges(struct sp_proxy *proxy)
+{
+    while (proxy->spare_exchanges != NULL) {
+        struct sp_exchange *spare = proxy->spare_exchanges;
+
+        proxy->spare_exchanges = spare->spare;
+        sp_http_parser_free(&spare->parser);
+        sp_http_parser_free(&spare->response_parser);
+        free(spare);
+    }
+    proxy->spare_exchanges_len = 0;
+}
+
+static void free_stocks(struct sp_proxy *proxy)
+{
+    while (proxy->spare_slabs_len > 0)
+        free(proxy->spare_slabs[--proxy->spare_slabs_len]);
+    free_exchanges(proxy);
+}
+
+/* ---- listeners ---- */
+
+static bool admit(void *owner)
+{
+    const struct sp_proxy *proxy = owner;
+
+    return !proxy->draining &&
+           sp_stats_sum(SP_STAT_CONNECTIONS) < proxy->epoch->snapshot->limits->max_connections;
+}
+
+static void listener_free(struct proxy_listener *listener)
+{
+    sp_list_remove(&listener->link);
+    sp_listener_close(&listener->listener);
+    free(listener);
+}
+
+enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd)
+{
+    const struct sp_proxy_snapshot *snapshot = proxy->epoch->snapshot;
+    struct sp_listener_options options = {
+        .handshake_ms = snapshot->limits->client_header_timeout_ms,
+        .admit = admit,
+        .accepted = sp_session_accepted,
+        .owner = proxy,
+        .log = proxy->log,
+    };
+    struct proxy_listener *listener = calloc(1, sizeof(*listener));
+
+    if (listener == NULL)
+        return SP_ERR_NOMEM;
+    assert(listen_index < snapshot->listens_len);
+    sp_list_push(&proxy->listeners, &listener->link);
+    listener->proxy = proxy;
+    listener->addr = snapshot->listens[listen_index].addr;
+    listener->listener = sp_listener_open(proxy->loop, fd, &snapshot->listens[listen_index],
+                                          &options);
+    if (listener->listener == NULL) {
+        listener_free(listener);
+        return SP_ERR_NOMEM;
+    }
+    return SP_OK;
+}
+
+/* Listeners go on under the new snapshot, or close where it has none at their address. */
+static void update_listeners(struct sp_proxy *proxy)
+{
+    struct sp_list *node, *after;
+
+    SP_LIST_EACH_SAFE (node, after, &proxy->listeners) {
+        struct proxy_listener *listener = sp_container_of(node, struct proxy_listener, link);
+        struct sp_listen like = {.addr = listener->addr};
+        const struct sp_listen *now = sp_epoch_find_listen(proxy->epoch, &like);
+
+        if (now != NULL)
+            sp_listener_update(listener->listener, now);
+        else
+            listener_free(listener);
+    }
+}
+
+/* ---- life ---- */
+
+static void each_turn(void *owner)
+{
+    struct sp_proxy *proxy = owner;
+
+    sp_access_flush(proxy->access);
+}
+
+static void on_drain_deadline(struct sp_timer *timer)
+{
+    struct sp_proxy *proxy = sp_container_of(timer, struct sp_proxy, drain_timer);
+
+    while (!sp_list_empty(&proxy->sessions))
+        sp_session_close(sp_container_of(proxy->sessions.next, struct sp_session, link));
+}
+
+static void on_drained(struct sp_soon *soon)
+{
+    struct sp_proxy *proxy = sp_container_of(soon, struct sp_proxy, drained_soon);
+
+    proxy->drained(proxy->drained_owner);
+}
+
+struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
+                              struct sp_auth_shared *shared, struct sp_stats *stats,
+                              const struct sp_log *log)
+{
+    struct sp_proxy *proxy = calloc(1, sizeof(*proxy));
+
+    if (proxy == NULL)
+        return NULL;
+    proxy->loop = loop;
+    proxy->shared = shared;
+    proxy->stats = stats;
+    proxy->log = log;
+    sp_list_init(&proxy->epochs);
+    sp_list_init(&proxy->sessions);
+    sp_list_init(&proxy->listeners);
+    sp_list_init(&proxy->pool);
+    sp_timer_init(&proxy->drain_timer, on_drain_deadline);
+    sp_soon_init(&proxy->drained_soon, on_drained);
+    proxy->resolver = sp_resolver_new(loop);
+    proxy->access = sp_access_batch_new();
+    if (proxy->resolver == NULL || proxy->access == NULL ||
+        sp_random(&proxy->id_base, sizeof(proxy->id_base)) != SP_OK)
+        goto failed;
+    proxy->epoch = epoch_new(proxy, snapshot);
+    if (proxy->epoch == NULL)
+        goto failed;
+    sp_loop_each_turn(loop, each_turn, proxy);
+    return proxy;
+
+failed:
+    sp_proxy_free(&proxy);
+    return NULL;
+}
+
+enum sp_err sp_proxy_apply(struct sp_proxy *proxy, struct sp_proxy_snapshot *snapshot)
+{
+    struct sp_epoch *epoch;
+
+    if (proxy->draining)
+        return SP_ERR_CLOSED;
+    epoch = epoch_new(proxy, snapshot);
+    if (epoch == NULL)
+        return SP_ERR_NOMEM;
+    sp_epoch_unref(&proxy->epoch);
+    proxy->epoch = epoch;
+    free_exchanges(proxy); /* their parsers know the old limits */
+    update_listeners(proxy);
+    return SP_OK;
+}
+
+void sp_proxy_check_drained(struct sp_proxy *proxy)
+{
+    if (!proxy->draining || !sp_list_empty(&proxy->sessions) || proxy->upstreams_len > 0)
+        return;
+    sp_timer_stop(&proxy->drain_timer);
+    if (proxy->epoch != NULL)
+        sp_epoch_unref(&proxy->epoch);
+    if (sp_list_empty(&proxy->epochs))
+        sp_loop_soon(proxy->loop, &proxy->drained_soon);
+}
+
+void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained)(void *owner),
+                    void *owner)
+{
+    uint64_t now = sp_loop_now_ms(proxy->loop);
+    struct sp_list *node, *after;
+
+    sp_timer_start(proxy->loop, &proxy->drain_timer, deadline_ms > now ? deadline_ms - now : 0);
+    if (proxy->draining)
+        return; /* a second call only moves the deadline */
+    proxy->draining = true;
+    proxy->drained = drained;
+    proxy->drained_owner = owner;
+    SP_LIST_EACH_SAFE (node, after, &proxy->listeners) {
+        listener_free(sp_container_of(node, struct proxy_listener, link));
+    }
+    SP_LIST_EACH_SAFE (node, after, &proxy->sessions) {
+        struct sp_session *session = sp_container_of(node, struct sp_session, link);
+
+        session->last = true;
+        if (session->state == SP_SESSION_WAITING)
+            sp_session_close(session);
+    }
+    sp_upstream_close_idle(proxy);
+    sp_proxy_check_drained(proxy);
+}
+
+void sp_proxy_free(struct sp_proxy **proxy)
+{
+    struct sp_proxy *gone = *proxy;
+
+    *proxy = NULL;
+    if (gone == NULL)
+        return;
+    assert(sp_list_empty(&gone->sessions) && sp_list_empty(&gone->epochs));
+    sp_soon_cancel(&gone->drained_soon);
+    sp_timer_stop(&gone->drain_timer);
+    if (gone->resolver != NULL)
+        sp_resolver_free(&gone->resolver);
+    if (gone->access != NULL)
+        sp_access_batch_free(&gone->access);
+    free_stocks(gone);
+    free(gone);
+}

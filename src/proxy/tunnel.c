@@ -1,0 +1,327 @@
+/* Two sockets joined: after a CONNECT's 200, or a 101. Bytes go from socket to socket inside the
+ * kernel (splice) where both can; pipes and buffers are held only while bytes wait in them, so an
+ * idle tunnel costs its structs and no more.
+ *
+ * Half-close goes through: when one side ends its direction, the other is told so, and what comes
+ * back still flows (RFC 9110 9.3.6). The tunnel ends when both directions have ended, at an error,
+ * or when nothing moves for too long. */
+#include "proxy/proxy_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct flow {
+    struct sp_stream *from;
+    struct sp_stream *to;
+    struct sp_buf *pending; /* written before anything else; the buffer when splice cannot serve */
+    struct sp_pipe *pipe;   /* only while bytes are in it */
+    uint64_t moved;
+    bool ended; /* `from` has sent its last byte */
+    bool shut;  /* and `to` has been told */
+};
+
+enum flow_result { FLOW_DONE, FLOW_WAIT_SOURCE, FLOW_WAIT_SINK, FLOW_YIELD, FLOW_FAILED };
+
+struct sp_tunnel {
+    struct sp_session *session;
+    struct sp_epoch *epoch; /* the rule's name lives in it */
+    struct sp_upstream *upstream;
+    struct flow up;   /* client to target */
+    struct flow down; /* target to client */
+    struct sp_soon again;
+    uint64_t idle_ms;
+    uint64_t began_us;
+    const struct sp_identity *identity; /* user, backend and mech of the record */
+    struct sp_access_record record; /* its spans point into `text`, the identity and the epoch */
+    char text[];
+};
+
+/* ---- one direction ---- */
+
+static enum flow_result write_pending(struct sp_tunnel *t, struct flow *flow)
+{
+    struct sp_span bytes = sp_buf_span(flow->pending);
+    struct iovec part = {(void *)(uintptr_t)bytes.base, bytes.len};
+    size_t written = 0;
+    enum sp_err err = sp_stream_write(flow->to, &part, 1, &written);
+
+    if (err == SP_ERR_AGAIN)
+        return FLOW_WAIT_SINK;
+    if (err != SP_OK)
+        return FLOW_FAILED;
+    flow->moved += written;
+    sp_buf_consume(flow->pending, written);
+    if (flow->pending->len == 0)
+        sp_slab_return(t->session->proxy, flow->pending);
+    return FLOW_DONE;
+}
+
+static enum flow_result splice_out(struct sp_tunnel *t, struct flow *flow)
+{
+    size_t written = 0;
+    enum sp_err err = sp_stream_splice_out(flow->to, flow->pipe, &written);
+
+    if (err == SP_ERR_AGAIN)
+        return FLOW_WAIT_SINK;
+    if (err != SP_OK)
+        return FLOW_FAILED;
+    flow->moved += written;
+    if (flow->pipe->filled == 0)
+        sp_pipe_give(t->session->proxy->loop, &flow->pipe);
+    return FLOW_DONE;
+}
+
+static enum flow_result read_pending(struct sp_tunnel *t, struct flow *flow)
+{
+    size_t read = 0;
+    char *room;
+    enum sp_err err;
+
+    if (flow->pending->base == NULL &&
+        sp_slab_lend(t->session->proxy, flow->pending, SLAB_SIZE) != SP_OK)
+        return FLOW_FAILED;
+    if (sp_buf_reserve(flow->pending, SLAB_SIZE, &room) != SP_OK)
+        return FLOW_FAILED;
+    err = sp_stream_read(flow->from, room, SLAB_SIZE, &read);
+    if (err == SP_OK && read > 0) {
+        sp_buf_commit(flow->pending, read);
+        return FLOW_DONE;
+    }
+    sp_slab_return(t->session->proxy, flow->pending);
+    if (err == SP_ERR_AGAIN)
+        return FLOW_WAIT_SOURCE;
+    flow->ended = err == SP_OK;
+    return err == SP_OK ? FLOW_DONE : FLOW_FAILED;
+}
+
+static enum flow_result splice_in(struct sp_tunnel *t, struct flow *flow)
+{
+    struct sp_loop *loop = t->session->proxy->loop;
+    struct sp_pipe *pipe = sp_pipe_take(loop);
+    size_t read = 0;
+    enum sp_err err;
+
+    if (pipe == NULL)
+        return read_pending(t, flow); /* no descriptors left: through memory, then */
+    err = sp_stream_splice_in(flow->from, pipe, pipe->capacity, &read);
+    if (err == SP_OK && read > 0) {
+        flow->pipe = pipe;
+        return FLOW_DONE;
+    }
+    sp_pipe_give(loop, &pipe);
+    if (err == SP_ERR_AGAIN)
+        return FLOW_WAIT_SOURCE;
+    flow->ended = err == SP_OK;
+    return err == SP_OK ? FLOW_DONE : FLOW_FAILED;
+}
+
+static enum flow_result move(struct sp_tunnel *t, struct flow *flow)
+{
+    if (flow->pending->len > 0)
+        return write_pending(t, flow);
+    if (flow->pipe != NULL)
+        return splice_out(t, flow);
+    if (flow->ended) {
+        flow->shut = true;
+        return sp_stream_shutdown(flow->to) == SP_OK ? FLOW_DONE : FLOW_FAILED;
+    }
+    if (sp_stream_can_splice(flow->from) && sp_stream_can_splice(flow->to))
+        return splice_in(t, flow);
+    return read_pending(t, flow);
+}
+
+static enum flow_result flow_run(struct sp_tunnel *t, struct flow *flow)
+{
+    for (int moves = 0; moves < RELAY_BUDGET; moves++) {
+        enum flow_result result;
+
+        if (flow->shut)
+            return FLOW_DONE;
+        result = move(t, flow);
+        if (result != FLOW_DONE)
+            return result;
+    }
+    return flow->shut ? FLOW_DONE : FLOW_YIELD;
+}
+
+/* ---- both ---- */
+
+static void end(struct sp_tunnel *t, enum sp_reason reason)
+{
+    t->record.reason = reason;
+    sp_session_close(t->session); /* frees t */
+}
+
+/* What this direction waits for, added to the wants of its two ends. */
+static void add_wants(enum flow_result result, unsigned *from, unsigned *to)
+{
+    if (result == FLOW_WAIT_SOURCE)
+        *from |= SP_STREAM_READ;
+    else if (result == FLOW_WAIT_SINK)
+        *to |= SP_STREAM_WRITE;
+}
+
+void sp_tunnel_run(struct sp_tunnel *t)
+{
+    struct sp_loop *loop = t->session->proxy->loop;
+    enum flow_result up = flow_run(t, &t->up);
+    enum flow_result down = flow_run(t, &t->down);
+    unsigned client = 0;
+    unsigned target = 0;
+
+    if (up == FLOW_FAILED || down == FLOW_FAILED || (t->up.shut && t->down.shut)) {
+        end(t, SP_REASON_OK);
+        return;
+    }
+    if (up == FLOW_YIELD || down == FLOW_YIELD)
+        sp_loop_soon(loop, &t->again);
+    add_wants(up, &client, &target);
+    add_wants(down, &target, &client);
+    sp_stream_want(t->session->client, client);
+    sp_stream_want(t->upstream->stream, target);
+    sp_timer_start(loop, &t->session->timer, t->idle_ms);
+}
+
+static void on_again(struct sp_soon *soon)
+{
+    sp_tunnel_run(sp_container_of(soon, struct sp_tunnel, again));
+}
+
+static void on_target_ready(void *owner, unsigned events)
+{
+    struct sp_tunnel *t = owner;
+
+    (void)events; /* whatever it is, trying tells */
+    sp_tunnel_run(t);
+}
+
+void sp_tunnel_client_gone(struct sp_tunnel *t)
+{
+    sp_tunnel_run(t); /* what it sent before still goes on; then the reads and writes fail */
+}
+
+void sp_tunnel_timed_out(struct sp_tunnel *t)
+{
+    end(t, SP_REASON_TIMEOUT);
+}
+
+/* ---- life ---- */
+
+static struct sp_span keep_text(char **at, struct sp_span text)
+{
+    struct sp_span kept = {*at, text.len};
+
+    if (text.base == NULL)
+        return SP_SPAN_NONE;
+    memcpy(*at, text.base, text.len);
+    *at += text.len;
+    return kept;
+}
+
+/* The record's texts move from the exchange, which ends, into the tunnel. */
+static struct sp_tunnel *tunnel_new(const struct sp_access_record *record)
+{
+    size_t size = record->id.len + record->client.len + record->mech.len + record->backend.len +
+                  record->method.len + record->target.len + record->referer.len +
+                  record->user_agent.len + record->peer.len + record->user.len;
+    struct sp_tunnel *t = calloc(1, sizeof(*t) + size);
+    char *at;
+
+    if (t == NULL)
+        return NULL;
+    at = t->text;
+    t->record = *record;
+    t->record.id = keep_text(&at, record->id);
+    t->record.client = keep_text(&at, record->client);
+    t->record.user = keep_text(&at, record->user);
+    t->record.mech = keep_text(&at, record->mech);
+    t->record.backend = keep_text(&at, record->backend);
+    t->record.method = keep_text(&at, record->method);
+    t->record.target = keep_text(&at, record->target);
+    t->record.referer = keep_text(&at, record->referer);
+    t->record.user_agent = keep_text(&at, record->user_agent);
+    t->record.peer = keep_text(&at, record->peer);
+    t->record.type = SP_SPAN_NONE;
+    return t;
+}
+
+/* What the origin sent right behind its 101 follows the head. */
+static enum sp_err move_leftovers(struct sp_session *s, struct sp_upstream *upstream)
+{
+    struct sp_span rest = sp_buf_span(&upstream->in);
+    enum sp_err err = SP_OK;
+
+    if (rest.len > 0) {
+        s->out.max += rest.len;
+        err = sp_buf_append(&s->out, rest);
+    }
+    sp_slab_return(s->proxy, &upstream->in);
+    sp_slab_return(s->proxy, &upstream->out);
+    return err;
+}
+
+bool sp_tunnel_start(struct sp_session *s, struct sp_exchange *x)
+{
+    struct sp_access_record record;
+    struct sp_access_text text;
+    struct sp_tunnel *t;
+
+    sp_exchange_record(x, &record, &text);
+    t = tunnel_new(&record);
+    if (t == NULL || move_leftovers(s, x->upstream) != SP_OK) {
+        free(t);
+        return false;
+    }
+    t->session = s;
+    t->epoch = sp_epoch_ref(x->epoch);
+    t->idle_ms = x->epoch->snapshot->limits->tunnel_idle_timeout_ms;
+    t->began_us = x->times.head_us;
+    t->upstream = x->upstream;
+    x->upstream = NULL;
+    x->logged = true;
+    t->upstream->exchange = NULL;
+    sp_stream_own(t->upstream->stream, on_target_ready, t);
+    t->up = (struct flow){.from = s->client, .to = t->upstream->stream, .pending = &s->in};
+    t->down = (struct flow){.from = t->upstream->stream, .to = s->client, .pending = &s->out};
+    sp_soon_init(&t->again, on_again);
+    s->tunnel = t;
+    sp_session_tunnel(s);
+    sp_stats_add(s->proxy->stats, SP_STAT_TUNNELS, 1);
+    sp_stats_request(s->proxy->stats, record.status, record.scheme,
+                     sp_loop_now_us(s->proxy->loop) - t->began_us);
+    sp_tunnel_run(t);
+    return true;
+}
+
+static void write_access(struct sp_tunnel *t)
+{
+    struct sp_proxy *proxy = t->session->proxy;
+
+    t->record.bytes_in += t->up.moved;
+    t->record.bytes_out += t->down.moved;
+    t->record.ms = (sp_loop_now_us(proxy->loop) - t->began_us) / 1000;
+    sp_access_write(proxy->access, &t->record);
+    sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)t->record.bytes_in);
+    sp_stats_add(proxy->stats, SP_STAT_BYTES_OUT, (int64_t)t->record.bytes_out);
+    sp_stats_add(proxy->stats, SP_STAT_TUNNELS, -1);
+}
+
+void sp_tunnel_free(struct sp_tunnel **tunnel)
+{
+    struct sp_tunnel *t = *tunnel;
+    struct sp_loop *loop;
+
+    *tunnel = NULL;
+    if (t == NULL)
+        return;
+    loop = t->session->proxy->loop;
+    write_access(t);
+    if (t->up.pipe != NULL)
+        sp_pipe_give(loop, &t->up.pipe);
+    if (t->down.pipe != NULL)
+        sp_pipe_give(loop, &t->down.pipe);
+    sp_soon_cancel(&t->again);
+    sp_upstream_close(&t->upstream, false);
+    sp_epoch_unref(&t->epoch);
+    free(t);
+}
