@@ -1,0 +1,103 @@
+/* The workers' cells. A cell has one writer, its worker, so adding is a plain load and store on a
+ * cache line nobody else writes; readers sum over workers and may be a moment late. */
+#include "stats/stats_priv.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct {
+    struct sp_stats *workers;
+    unsigned len;
+} house;
+
+const uint64_t sp_stats_bounds[SP_STATS_BUCKETS] = {
+    500,    1000,   2500,   5000,    10000,   25000,   50000,
+    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
+};
+
+size_t sp_stats_bucket(uint64_t micros)
+{
+    size_t i = 0;
+
+    while (i < SP_STATS_BUCKETS && micros > sp_stats_bounds[i])
+        i++;
+    return i;
+}
+
+enum sp_err sp_stats_init(unsigned workers)
+{
+    size_t size = sizeof(struct sp_stats) * (workers > 0 ? workers : 1);
+
+    assert(house.workers == NULL);
+    house.workers = aligned_alloc(alignof(struct sp_stats), size);
+    if (house.workers == NULL)
+        return SP_ERR_NOMEM;
+    memset(house.workers, 0, size);
+    house.len = workers > 0 ? workers : 1;
+    return SP_OK;
+}
+
+void sp_stats_fini(void)
+{
+    sp_registry_clear();
+    free(house.workers);
+    house.workers = NULL;
+    house.len = 0;
+}
+
+struct sp_stats *sp_stats_of(unsigned worker)
+{
+    assert(worker < house.len);
+    return &house.workers[worker];
+}
+
+unsigned sp_stats_workers(void)
+{
+    return house.len;
+}
+
+/* One writer: no locked instruction is needed, only that a reader never sees half a value. */
+static void own_add(atomic_uint_fast64_t *cell, uint64_t more)
+{
+    uint64_t old = atomic_load_explicit(cell, memory_order_relaxed);
+
+    atomic_store_explicit(cell, old + more, memory_order_relaxed);
+}
+
+void sp_stats_add(struct sp_stats *stats, enum sp_stat stat, int64_t delta)
+{
+    int64_t old = atomic_load_explicit(&stats->cells[stat], memory_order_relaxed);
+
+    atomic_store_explicit(&stats->cells[stat], old + delta, memory_order_relaxed);
+}
+
+void sp_stats_request(struct sp_stats *stats, int status, enum sp_scheme scheme, uint64_t micros)
+{
+    int index = status - SP_STATUS_FIRST;
+
+    if (index < 0 || index >= SP_STATUS_COUNT - 1)
+        index = SP_STATUS_COUNT - 1;
+    own_add(&stats->requests[index][scheme], 1);
+    own_add(&stats->request_time.buckets[sp_stats_bucket(micros)], 1);
+    own_add(&stats->request_time.micros, micros);
+}
+
+int64_t sp_stats_sum(enum sp_stat stat)
+{
+    int64_t sum = 0;
+
+    for (unsigned i = 0; i < house.len; i++)
+        sum += atomic_load_explicit(&house.workers[i].cells[stat], memory_order_relaxed);
+    return sum;
+}
+
+uint64_t sp_stats_requests(size_t status, enum sp_scheme scheme)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < house.len; i++)
+        sum += atomic_load_explicit(&house.workers[i].requests[status][scheme],
+                                    memory_order_relaxed);
+    return sum;
+}
