@@ -1,0 +1,198 @@
+/* `sallyport doctor` for a gssapi backend: each key of the keytab, and whether the KDC agrees with
+ * it. Runs outside any worker and may block for as long as the Kerberos library waits for a KDC. */
+#include "backends/gssapi/gssapi_priv.h"
+
+#include "util/span.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define ETYPE_RC4        23
+#define PRINCIPALS_ASKED 8u /* a doctor's visit shall end */
+#define OFFSET_WARN_S    60
+
+struct visit {
+    struct sp_auth_config *config;
+    struct sp_gss_keys *keys;
+    struct sp_auth_findings *findings;
+    unsigned ill;
+};
+
+static void find(struct visit *visit, bool well, const char *what, const char *state,
+                 const char *remedy)
+{
+    const struct sp_auth_finding finding = {well, what, state, well ? NULL : remedy};
+
+    visit->findings->add(visit->findings, &finding);
+    visit->ill += well ? 0 : 1;
+}
+
+/* ---- what the file says ---- */
+
+static bool same_principal(const struct sp_gss_key *a, const struct sp_gss_key *b)
+{
+    return strcmp(a->principal, b->principal) == 0;
+}
+
+static bool seen_before(const struct sp_gss_key *list, size_t i)
+{
+    for (size_t k = 0; k < i; k++) {
+        if (same_principal(&list[k], &list[i]))
+            return true;
+    }
+    return false;
+}
+
+/* One line a principal: its versions and ciphers; RC4 alone is a fault waiting for its day. */
+static void examine_principal(struct visit *visit, const struct sp_gss_key *list, size_t len,
+                              size_t first)
+{
+    char what[320], state[600], scratch[24];
+    size_t used = 0;
+    bool aes = false;
+
+    for (size_t i = first; i < len && used < sizeof state; i++) {
+        if (!same_principal(&list[i], &list[first]))
+            continue;
+        aes = aes || list[i].etype != ETYPE_RC4;
+        used += (size_t)snprintf(state + used, sizeof state - used, "%skvno %u %s",
+                                 used > 0 ? ", " : "", list[i].kvno,
+                                 sp_gss_etype_name(list[i].etype, scratch));
+    }
+    (void)snprintf(what, sizeof what, "key of %s", list[first].principal);
+    find(visit, aes, what, state,
+         "only RC4, which current KDCs no longer issue: let the account use AES, set its password "
+         "anew, and export the keytab with AES keys");
+}
+
+static void examine_service(struct visit *visit, const struct sp_gss_key *list, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (strncmp(list[i].principal, "HTTP/", 5) == 0)
+            return;
+    }
+    find(visit, false, "service name", "no key of the keytab is for HTTP/<host>",
+         "browsers and curl ask for HTTP/<the proxy's full name>: add that principal (an SPN, on "
+         "AD) to the account, and export the keytab with it");
+}
+
+/* ---- what the KDC says ---- */
+
+/* The service logs in with its own key: the shortest proof that KDC and keytab agree. */
+static krb5_error_code ask_kdc(krb5_context krb5, const char *keytab, const char *principal)
+{
+    char name[4096 + 8];
+    krb5_principal client = NULL;
+    krb5_keytab file = NULL;
+    krb5_creds creds;
+    krb5_error_code code;
+
+    if ((size_t)snprintf(name, sizeof name, "FILE:%s", keytab) >= sizeof name)
+        return KRB5_KT_NAME_TOOLONG;
+    memset(&creds, 0, sizeof creds);
+    code = krb5_parse_name(krb5, principal, &client);
+    if (code == 0)
+        code = krb5_kt_resolve(krb5, name, &file);
+    if (code == 0)
+        code = krb5_get_init_creds_keytab(krb5, &creds, client, file, 0, NULL, NULL);
+    if (code == 0)
+        krb5_free_cred_contents(krb5, &creds);
+    if (file != NULL)
+        (void)krb5_kt_close(krb5, file);
+    krb5_free_principal(krb5, client);
+    return code;
+}
+
+static void find_clock(struct visit *visit, krb5_context krb5)
+{
+    krb5_timestamp seconds = 0;
+    krb5_int32 micros = 0;
+    char state[96];
+
+    if (krb5_get_time_offsets(krb5, &seconds, &micros) != 0)
+        return;
+    (void)snprintf(state, sizeof state, "%d s %s the KDC's",
+                   (int)(seconds < 0 ? -seconds : seconds), seconds > 0 ? "behind" : "ahead of");
+    find(visit, seconds < OFFSET_WARN_S && seconds > -OFFSET_WARN_S, "clock", state,
+         "set the clock by NTP: tickets are refused when clocks differ by more than clockskew");
+}
+
+/* AD knows a service's name as an SPN, not as somebody who logs in: that is no fault. */
+static bool says_nothing(krb5_error_code code)
+{
+    return code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN || code == KRB5KDC_ERR_CLIENT_REVOKED ||
+           code == KRB5KDC_ERR_POLICY;
+}
+
+/* False: no KDC answers, and asking on would only wait. */
+static bool examine_with_kdc(struct visit *visit, krb5_context krb5, const char *principal,
+                             bool *clock_known)
+{
+    krb5_error_code code = ask_kdc(krb5, visit->config->options->keytab, principal);
+    const char *words = code != 0 ? krb5_get_error_message(krb5, code) : NULL;
+    bool unreachable = code == KRB5_KDC_UNREACH || code == KRB5_REALM_UNKNOWN ||
+                       code == KRB5_REALM_CANT_RESOLVE;
+    char what[320];
+
+    (void)snprintf(what, sizeof what, "KDC and keytab about %s", principal);
+    if (code == 0)
+        find(visit, true, what, "agree", NULL);
+    else if (says_nothing(code))
+        find(visit, true, what, "not comparable: the KDC does not let a service log in", NULL);
+    else if (unreachable)
+        find(visit, false, what, words,
+             "not needed to accept tickets, but clients need it: check krb5.conf and DNS for the "
+             "realm's KDCs");
+    else
+        find(visit, false, what, words,
+             "the key was changed after the keytab was written: export the keytab anew");
+    if (code == 0 && !*clock_known) {
+        find_clock(visit, krb5);
+        *clock_known = true;
+    }
+    if (words != NULL)
+        krb5_free_error_message(krb5, words);
+    return !unreachable;
+}
+
+static void examine_kdc(struct visit *visit, const struct sp_gss_key *list, size_t len)
+{
+    krb5_context krb5;
+    unsigned asked = 0;
+    bool clock_known = false;
+
+    if (krb5_init_context(&krb5) != 0) {
+        find(visit, false, "krb5.conf", "the Kerberos library does not start",
+             "make krb5.conf readable and well-formed");
+        return;
+    }
+    for (size_t i = 0; i < len && asked < PRINCIPALS_ASKED; i++) {
+        if (seen_before(list, i))
+            continue;
+        asked++;
+        if (!examine_with_kdc(visit, krb5, list[i].principal, &clock_known))
+            break;
+    }
+    krb5_free_context(krb5);
+}
+
+unsigned sp_gss_config_diagnose(struct sp_auth_config *config, struct sp_auth_findings *findings)
+{
+    struct visit visit = {config, sp_gss_config_keys(config), findings, 0};
+    size_t len;
+    const struct sp_gss_key *list = sp_gss_keys_list(visit.keys, &len);
+
+    for (size_t i = 0; i < len; i++) {
+        if (!seen_before(list, i))
+            examine_principal(&visit, list, len, i);
+    }
+    if (config->krb5) {
+        examine_service(&visit, list, len);
+        examine_kdc(&visit, list, len);
+    }
+    if (config->ntlmssp)
+        find(&visit, true, "ntlmssp", "gss-ntlmssp is installed and gives a credential", NULL);
+    sp_gss_keys_unref(&visit.keys);
+    return visit.ill;
+}

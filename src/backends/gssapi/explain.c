@@ -1,0 +1,223 @@
+/* Why a handshake was refused, in words that name the fault and its usual cause. Called by the
+ * accept job on a pool thread, after the library has said no. The X-ray's view of the token is
+ * compared with what the keytab holds; the library's own words are appended. */
+#include "backends/gssapi/gssapi_priv.h"
+
+#include "util/span.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+const char *sp_gss_status_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)
+{
+    const OM_uint32 codes[] = {major, minor};
+    const int types[] = {GSS_C_GSS_CODE, GSS_C_MECH_CODE};
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (int i = 0; i < 2 && used < cap; i++) {
+        gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
+        OM_uint32 more = 0, ignored;
+        char safe[240];
+
+        if (codes[i] == 0 ||
+            GSS_ERROR(gss_display_status(&ignored, codes[i], types[i], GSS_C_NO_OID, &more, &text)))
+            continue;
+        /* it may quote names out of the token */
+        (void)sp_text_safe(sp_span_of(text.value, text.length), safe, sizeof safe);
+        used += (size_t)snprintf(out + used, cap - used, "%s%s", used > 0 ? ": " : "", safe);
+        (void)gss_release_buffer(&ignored, &text);
+    }
+    return out;
+}
+
+static void refuse(struct sp_gss_leg *leg, const char *reason, const char *cause,
+                   const char *library)
+{
+    char keytab[700];
+
+    leg->verdict = SP_VERDICT_DENY;
+    leg->reason = reason;
+    (void)snprintf(leg->detail, sizeof leg->detail, "client sent %s; the keytab has %s; %s%s%s%s",
+                   leg->sent, sp_gss_keys_words(leg->keys, keytab, sizeof keytab), cause,
+                   library[0] != '\0' ? " (" : "", library, library[0] != '\0' ? ")" : "");
+}
+
+/* ---- a ticket against the keytab ---- */
+
+/* How near the keytab comes to the key that a ticket asks for. */
+struct nearness {
+    bool principal; /* a key of that name */
+    bool kvno;      /* ... of that version too */
+    bool etype;     /* ... and of that cipher */
+};
+
+static struct nearness look_for(const struct sp_gss_keys *keys, const struct sp_gss_ticket *ticket)
+{
+    struct nearness near = {false, false, false};
+    char service[300];
+    size_t len;
+    const struct sp_gss_key *list = sp_gss_keys_list(keys, &len);
+
+    (void)sp_gss_xray_service(ticket, service, sizeof service);
+    for (size_t i = 0; i < len; i++) {
+        if (strcmp(list[i].principal, service) != 0)
+            continue;
+        near.principal = true;
+        if (ticket->has_kvno && list[i].kvno != ticket->kvno)
+            continue;
+        near.kvno = true;
+        near.etype = near.etype || list[i].etype == ticket->etype;
+    }
+    return near;
+}
+
+static void explain_key(struct sp_gss_leg *leg, const struct sp_gss_ticket *ticket,
+                        const char *library)
+{
+    struct nearness near = look_for(leg->keys, ticket);
+
+    if (!near.principal)
+        refuse(leg, "ticket for another service",
+               "the keytab lacks that service: the client knows the proxy by a name (an alias, a "
+               "load balancer's) whose key is not in the keytab; add the key, or set the client "
+               "to the name that the keytab has",
+               library);
+    else if (!near.kvno)
+        refuse(leg, "ticket for another key version",
+               "the key was changed: where the ticket's version is the higher, export a new "
+               "keytab; where it is the lower, the client holds an old ticket (klist purge, or "
+               "log on anew), and keeping the old key in the keytab too would serve it",
+               library);
+    else if (!near.etype)
+        refuse(leg, "ticket with another cipher",
+               "the keytab lacks the key of that cipher: export the keytab with all ciphers of "
+               "the account, or let the account use what the keytab has",
+               library);
+    else
+        refuse(leg, "ticket does not decrypt",
+               "name, version and cipher match but the key differs: the keytab was made before "
+               "the password was last set, or for another account of that name; export it anew",
+               library);
+}
+
+/* ---- what the library said ---- */
+
+struct known_minor {
+    krb5_error_code code;
+    const char *reason;
+    const char *cause;
+};
+
+static const struct known_minor known_minors[] = {
+    {KRB5KRB_AP_ERR_SKEW, "clock differs too much",
+     "the clocks of client and proxy differ by more than krb5.conf's clockskew (300 s by default): "
+     "keep both in time with NTP"},
+    {KRB5KRB_AP_ERR_TKT_EXPIRED, "ticket expired",
+     "the client holds a ticket past its end: it must get a new one (kinit, or lock and unlock "
+     "the screen); if it has one, compare the clocks"},
+    {KRB5KRB_AP_ERR_TKT_NYV, "ticket not yet valid",
+     "the ticket begins in the future: compare the clocks of KDC, client and proxy"},
+    {KRB5KRB_AP_ERR_REPEAT, "replayed ticket", "the same token was sent before"},
+    {KRB5KRB_AP_ERR_BADADDR, "ticket for another address",
+     "the ticket is bound to another address than the client's: switch address-bound tickets off "
+     "(noaddresses = true)"},
+    {KRB5_NOPERM_ETYPE, "cipher not permitted",
+     "krb5.conf here does not permit that cipher (permitted_enctypes, allow_weak_crypto, "
+     "allow_rc4): give the account AES keys"},
+    {KRB5_BAD_ENCTYPE, "cipher not supported",
+     "the library here does not support that cipher: give the account AES keys"},
+    {KRB5KDC_ERR_ETYPE_NOSUPP, "cipher not supported",
+     "the library here does not support that cipher: give the account AES keys"},
+};
+
+static const struct known_minor *find_minor(OM_uint32 minor)
+{
+    for (size_t i = 0; i < sizeof known_minors / sizeof known_minors[0]; i++) {
+        if ((OM_uint32)known_minors[i].code == minor)
+            return &known_minors[i];
+    }
+    return NULL;
+}
+
+/* Troubles of ours: the client's token has not been judged. */
+static bool is_local_trouble(OM_uint32 major, OM_uint32 minor)
+{
+    switch (minor) {
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+    case (OM_uint32)KRB5_CONFIG_CANTOPEN:
+    case (OM_uint32)KRB5_CONFIG_BADFORMAT:
+    case (OM_uint32)KRB5_KT_IOERR: return true;
+    default: return GSS_ROUTINE_ERROR(major) == GSS_S_UNAVAILABLE;
+    }
+}
+
+static void explain_ntlm(struct sp_gss_leg *leg, const char *library)
+{
+    leg->verdict = SP_VERDICT_DENY;
+    if (leg->config->ntlmssp) {
+        leg->reason = "NTLM refused";
+        (void)snprintf(leg->detail, sizeof leg->detail,
+                       "client sent %s; wrong password, unknown user, or a domain that the "
+                       "machine cannot verify (%s)",
+                       leg->sent, library);
+        return;
+    }
+    leg->reason = "NTLM is not configured";
+    (void)snprintf(
+        leg->detail, sizeof leg->detail,
+        "client sent %s where Kerberos is expected; usual causes: the client is set to the proxy "
+        "by address or short name instead of its full name; no account holds the SPN HTTP/<that "
+        "name>, or two do; the client is not joined to the domain, or cannot reach a KDC",
+        leg->sent);
+}
+
+static void explain_malformed(struct sp_gss_leg *leg, const char *library)
+{
+    leg->verdict = SP_VERDICT_DENY;
+    leg->reason = "malformed token";
+    (void)snprintf(leg->detail, sizeof leg->detail,
+                   "client sent %s of %zu bytes, garbled, cut off or out of turn (%s)", leg->sent,
+                   leg->token.len, library);
+}
+
+static void explain_bindings(struct sp_gss_leg *leg, const char *library)
+{
+    leg->verdict = SP_VERDICT_DENY;
+    leg->reason = "channel bindings do not match";
+    (void)snprintf(leg->detail, sizeof leg->detail,
+                   "client sent %s bound to another TLS connection: something between client and "
+                   "proxy ends TLS (a balancer, an inspecting box), or an attacker relays; where "
+                   "it is yours, set channel_bindings = \"off\" (%s)",
+                   leg->sent, library);
+}
+
+void sp_gss_explain(struct sp_gss_leg *leg, const struct sp_gss_xray *xray, OM_uint32 major,
+                    OM_uint32 minor)
+{
+    const struct known_minor *known = find_minor(minor);
+    char library[480];
+
+    (void)sp_gss_status_words(major, minor, library, sizeof library);
+    if (is_local_trouble(major, minor)) {
+        leg->verdict = SP_VERDICT_UNAVAILABLE;
+        leg->reason = "the Kerberos library cannot work";
+        (void)snprintf(leg->detail, sizeof leg->detail, "%s", library);
+    } else if (xray->inner == SP_GSS_INNER_NTLMSSP) {
+        explain_ntlm(leg, library);
+    } else if (GSS_ROUTINE_ERROR(major) == GSS_S_BAD_BINDINGS) {
+        explain_bindings(leg, library);
+    } else if (!xray->whole) {
+        explain_malformed(leg, library);
+    } else if (known != NULL) {
+        refuse(leg, known->reason, known->cause, library);
+    } else if (xray->inner == SP_GSS_INNER_AP_REQ) {
+        explain_key(leg, &xray->ticket, library);
+    } else {
+        refuse(leg, "handshake refused", "no mechanism that is configured here can use it",
+               library);
+    }
+}

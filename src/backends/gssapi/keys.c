@@ -1,0 +1,414 @@
+/* Reads a keytab and makes credentials of it: at start, on reload, in `check`, and on a pool thread
+ * when the file changed. No environment variable is touched: keytab and replay cache are named
+ * through the credential store. */
+#include "backends/gssapi/keys.h"
+
+#include "backends/gssapi/gssapi_priv.h"
+#include "util/err.h"
+#include "util/span.h"
+#include "util/text.h"
+
+#include <errno.h>
+#include <gssapi/gssapi_krb5.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define CREDS_MIN 4u
+#define CREDS_MAX 64u
+#define KEYS_MAX  4096u /* a keytab with more is a mistake */
+
+struct sp_gss_keys {
+    atomic_uint refs;
+    struct sp_gss_key *list;
+    size_t len;
+    gss_cred_id_t *creds;
+    size_t creds_len;
+};
+
+/* Where what went wrong is written. */
+struct complaint {
+    const char *about; /* the option */
+    char *text;
+    size_t cap;
+};
+
+static SP_PRINTF(3, 4) void complain(struct complaint *complaint, const char *about,
+                                     const char *fmt, ...)
+{
+    va_list args;
+
+    complaint->about = about;
+    va_start(args, fmt);
+    (void)vsnprintf(complaint->text, complaint->cap, fmt, args);
+    va_end(args);
+}
+
+/* ---- the keytab ---- */
+
+/* Said plainly before the library is asked, whose words for it are "Key table file not found". */
+static enum sp_err file_readable(const char *path, struct complaint *complaint)
+{
+    struct passwd *self;
+    const char *who;
+
+    if (access(path, R_OK) == 0)
+        return SP_OK;
+    if (errno == EACCES) {
+        self = getpwuid(geteuid());
+        who = self != NULL ? self->pw_name : "the proxy's user";
+        complain(complaint, "keytab",
+                 "%s: permission denied for %s; make it readable: chown %s and chmod 400, "
+                 "and every folder above it must let %s through",
+                 path, who, who, who);
+    } else {
+        complain(complaint, "keytab", "%s: %s", path, strerror(errno));
+    }
+    return SP_ERR_IO;
+}
+
+static enum sp_err keep_key(struct sp_gss_keys *keys, krb5_context krb5,
+                            const krb5_keytab_entry *entry)
+{
+    struct sp_gss_key *grown;
+    char *principal = NULL;
+
+    if (keys->len >= KEYS_MAX)
+        return SP_ERR_TOO_LARGE;
+    grown = realloc(keys->list, (keys->len + 1) * sizeof *grown);
+    if (grown == NULL)
+        return SP_ERR_NOMEM;
+    keys->list = grown;
+    if (krb5_unparse_name(krb5, entry->principal, &principal) != 0)
+        return SP_ERR_NOMEM;
+    grown[keys->len] = (struct sp_gss_key){sp_span_dup(sp_span_cstr(principal)), entry->vno,
+                                           entry->key.enctype};
+    krb5_free_unparsed_name(krb5, principal);
+    if (grown[keys->len].principal == NULL)
+        return SP_ERR_NOMEM;
+    keys->len++;
+    return SP_OK;
+}
+
+/* Every key of `from` into `to`, and into the list. krb5_error_code, or an sp_err through err_out.
+ */
+static krb5_error_code copy_keys(struct sp_gss_keys *keys, krb5_context krb5, krb5_keytab from,
+                                 krb5_keytab to, enum sp_err *err_out)
+{
+    krb5_keytab_entry entry;
+    krb5_kt_cursor cursor;
+    krb5_error_code code = krb5_kt_start_seq_get(krb5, from, &cursor);
+
+    *err_out = SP_OK;
+    if (code != 0)
+        return code;
+    while (*err_out == SP_OK && (code = krb5_kt_next_entry(krb5, from, &entry, &cursor)) == 0) {
+        code = krb5_kt_add_entry(krb5, to, &entry);
+        if (code == 0)
+            *err_out = keep_key(keys, krb5, &entry);
+        (void)krb5_free_keytab_entry_contents(krb5, &entry);
+        if (code != 0)
+            break;
+    }
+    (void)krb5_kt_end_seq_get(krb5, from, &cursor);
+    return code == KRB5_KT_END ? 0 : code;
+}
+
+static enum sp_err read_keytab(struct sp_gss_keys *keys, krb5_context krb5, const char *path,
+                               krb5_keytab memory, struct complaint *complaint)
+{
+    char name[4096 + 8];
+    krb5_keytab file = NULL;
+    krb5_error_code code;
+    enum sp_err err = SP_OK;
+
+    if ((size_t)snprintf(name, sizeof name, "FILE:%s", path) >= sizeof name) {
+        complain(complaint, "keytab", "the path is too long");
+        return SP_ERR_TOO_LARGE;
+    }
+    code = krb5_kt_resolve(krb5, name, &file);
+    if (code == 0)
+        code = copy_keys(keys, krb5, file, memory, &err);
+    if (code != 0) {
+        const char *words = krb5_get_error_message(krb5, code);
+
+        complain(complaint, "keytab", "%s is not a keytab that can be read: %s", path, words);
+        krb5_free_error_message(krb5, words);
+        err = SP_ERR_INVALID;
+    } else if (err != SP_OK) {
+        complain(complaint, "keytab", "%s: %s", path, sp_err_text(err));
+    } else if (keys->len == 0) {
+        complain(complaint, "keytab",
+                 "%s holds no key; make one for HTTP/<the proxy's full name> "
+                 "(kadmin: ktadd -k FILE HTTP/proxy.example.com; AD: ktpass or msktutil)",
+                 path);
+        err = SP_ERR_INVALID;
+    }
+    if (file != NULL)
+        (void)krb5_kt_close(krb5, file);
+    return err;
+}
+
+/* ---- credentials ---- */
+
+static gss_OID_desc oid_krb5 = {9, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"};
+static gss_OID_desc oid_spnego = {6, (void *)"\x2b\x06\x01\x05\x05\x02"};
+static gss_OID_desc oid_ntlmssp = {10, (void *)"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a"};
+
+/* "HTTP@host" names a host's service, anything with a slash is a whole principal. */
+static enum sp_err import_service(const char *service, gss_name_t *name_out,
+                                  struct complaint *complaint)
+{
+    gss_buffer_desc text = {strlen(service), (void *)(uintptr_t)service};
+    gss_OID type = strchr(service, '/') != NULL ? (gss_OID)(uintptr_t)GSS_KRB5_NT_PRINCIPAL_NAME
+                                                : GSS_C_NT_HOSTBASED_SERVICE;
+    OM_uint32 major, minor;
+    char words[200];
+
+    *name_out = GSS_C_NO_NAME;
+    if (service[0] == '\0')
+        return SP_OK;
+    major = gss_import_name(&minor, &text, type, name_out);
+    if (!GSS_ERROR(major))
+        return SP_OK;
+    (void)sp_gss_status_words(major, minor, words, sizeof words);
+    complain(complaint, "service",
+             "\"%s\" is no service name: write HTTP@proxy.example.com, a whole principal, or \"\" "
+             "for any key of the keytab (%s)",
+             service, words);
+    return SP_ERR_INVALID;
+}
+
+static size_t list_mechs(const struct sp_gss_keys_source *source, gss_OID_desc mechs[3])
+{
+    size_t len = 0;
+
+    if (source->krb5)
+        mechs[len++] = oid_krb5;
+    if (source->ntlmssp)
+        mechs[len++] = oid_ntlmssp;
+    return len;
+}
+
+static bool cred_has(gss_cred_id_t cred, gss_OID mech)
+{
+    gss_OID_set have = GSS_C_NO_OID_SET;
+    OM_uint32 minor;
+    int present = 0;
+
+    if (GSS_ERROR(gss_inquire_cred(&minor, cred, NULL, NULL, NULL, &have)))
+        return false;
+    (void)gss_test_oid_set_member(&minor, mech, have, &present);
+    (void)gss_release_oid_set(&minor, &have);
+    return present != 0;
+}
+
+/* Every mechanism asked for must be there: a configuration that says ntlmssp and silently lacks it
+ * would show as users who cannot log in. */
+static enum sp_err check_mechs(gss_cred_id_t cred, const struct sp_gss_keys_source *source,
+                               struct complaint *complaint)
+{
+    if (source->krb5 && !cred_has(cred, &oid_krb5)) {
+        complain(complaint, source->service[0] != '\0' ? "service" : "keytab",
+                 "no Kerberos credential can be made from %s", source->keytab);
+        return SP_ERR_INVALID;
+    }
+    if (source->ntlmssp && !cred_has(cred, &oid_ntlmssp)) {
+        complain(complaint, "mechanisms",
+                 "\"ntlmssp\" is not available: install gss-ntlmssp, and give it winbind or a "
+                 "user file (NTLM_USER_FILE in the service's environment)");
+        return SP_ERR_NOT_FOUND;
+    }
+    return SP_OK;
+}
+
+/* One credential, for SPNEGO and for its mechanisms raw, and no other mechanism. */
+static enum sp_err acquire(const struct sp_gss_keys_source *source, const char *memory,
+                           gss_name_t name, gss_cred_id_t *cred_out, struct complaint *complaint)
+{
+    /* rcache "none:": the replay table of our own does that work */
+    gss_key_value_element_desc elements[] = {{"keytab", memory}, {"rcache", "none:"}};
+    gss_key_value_set_desc store = {2, elements};
+    gss_OID_desc mechs[4];
+    gss_OID_set_desc inner = {list_mechs(source, mechs), mechs};
+    gss_OID_set_desc all = {inner.count + 1, mechs};
+    OM_uint32 major, minor;
+    char words[240];
+
+    mechs[inner.count] = oid_spnego;
+    major = gss_acquire_cred_from(&minor, name, GSS_C_INDEFINITE, &all, GSS_C_ACCEPT,
+                                  source->krb5 ? &store : GSS_C_NO_CRED_STORE, cred_out, NULL,
+                                  NULL);
+    if (!GSS_ERROR(major))
+        major = gss_set_neg_mechs(&minor, *cred_out, &inner);
+    if (!GSS_ERROR(major))
+        return check_mechs(*cred_out, source, complaint);
+    (void)sp_gss_status_words(major, minor, words, sizeof words);
+    if (source->service[0] != '\0')
+        complain(complaint, "service", "the keytab has no key for %s (%s)", source->service, words);
+    else
+        complain(complaint, source->krb5 ? "keytab" : "mechanisms", "no credential can be made: %s",
+                 words);
+    return SP_ERR_INVALID;
+}
+
+static size_t creds_wanted(void)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t wanted = cpus > 0 ? (size_t)cpus * 2 : CREDS_MIN;
+
+    return wanted < CREDS_MIN ? CREDS_MIN : wanted > CREDS_MAX ? CREDS_MAX : wanted;
+}
+
+static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_keys_source *source,
+                               const char *memory, struct complaint *complaint)
+{
+    size_t wanted = creds_wanted();
+    gss_name_t name = GSS_C_NO_NAME;
+    OM_uint32 minor;
+    enum sp_err err;
+
+    keys->creds = calloc(wanted, sizeof *keys->creds);
+    if (keys->creds == NULL) {
+        complain(complaint, NULL, "out of memory");
+        return SP_ERR_NOMEM;
+    }
+    err = import_service(source->service, &name, complaint);
+    while (err == SP_OK && keys->creds_len < wanted) {
+        err = acquire(source, memory, name, &keys->creds[keys->creds_len], complaint);
+        keys->creds_len++;
+    }
+    if (name != GSS_C_NO_NAME)
+        (void)gss_release_name(&minor, &name);
+    return err;
+}
+
+/* ---- a generation ---- */
+
+static void keys_free(struct sp_gss_keys *keys)
+{
+    OM_uint32 minor;
+
+    for (size_t i = 0; i < keys->creds_len; i++)
+        (void)gss_release_cred(&minor, &keys->creds[i]);
+    for (size_t i = 0; i < keys->len; i++)
+        free(keys->list[i].principal);
+    free(keys->creds);
+    free(keys->list);
+    free(keys);
+}
+
+/* The copy in memory lives as long as a handle to it is open: ours until the credentials have
+ * theirs. */
+static enum sp_err keys_fill(struct sp_gss_keys *keys, krb5_context krb5,
+                             const struct sp_gss_keys_source *source, struct complaint *complaint)
+{
+    static atomic_uint generation;
+    krb5_keytab memory = NULL;
+    char name[64];
+    enum sp_err err = SP_OK;
+
+    (void)snprintf(name, sizeof name, "MEMORY:sallyport-%u", atomic_fetch_add(&generation, 1));
+    if (!source->krb5)
+        return acquire_all(keys, source, name, complaint);
+    if (krb5_kt_resolve(krb5, name, &memory) != 0) {
+        complain(complaint, NULL, "out of memory");
+        return SP_ERR_NOMEM;
+    }
+    err = file_readable(source->keytab, complaint);
+    if (err == SP_OK)
+        err = read_keytab(keys, krb5, source->keytab, memory, complaint);
+    if (err == SP_OK)
+        err = acquire_all(keys, source, name, complaint);
+    (void)krb5_kt_close(krb5, memory);
+    return err;
+}
+
+struct sp_gss_keys *sp_gss_keys_new(const struct sp_gss_keys_source *source, const char **about_out,
+                                    char *why, size_t why_cap)
+{
+    struct complaint complaint = {NULL, why, why_cap};
+    struct sp_gss_keys *keys = calloc(1, sizeof *keys);
+    krb5_context krb5 = NULL;
+    enum sp_err err = SP_ERR_NOMEM;
+
+    if (keys == NULL) {
+        complain(&complaint, NULL, "out of memory");
+    } else if (krb5_init_context(&krb5) != 0) {
+        complain(&complaint, NULL,
+                 "the Kerberos library does not start: is krb5.conf (or the file that KRB5_CONFIG "
+                 "names) there, readable and well-formed?");
+    } else {
+        atomic_init(&keys->refs, 1);
+        err = keys_fill(keys, krb5, source, &complaint);
+    }
+    if (krb5 != NULL)
+        krb5_free_context(krb5);
+    if (err != SP_OK && keys != NULL) {
+        keys_free(keys);
+        keys = NULL;
+    }
+    *about_out = complaint.about;
+    return keys;
+}
+
+struct sp_gss_keys *sp_gss_keys_ref(struct sp_gss_keys *keys)
+{
+    atomic_fetch_add_explicit(&keys->refs, 1, memory_order_relaxed);
+    return keys;
+}
+
+void sp_gss_keys_unref(struct sp_gss_keys **keys)
+{
+    struct sp_gss_keys *gone = *keys;
+
+    *keys = NULL;
+    if (gone != NULL && atomic_fetch_sub_explicit(&gone->refs, 1, memory_order_acq_rel) == 1)
+        keys_free(gone);
+}
+
+/* Threads are numbered as they come; a pool's few stay apart. */
+gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys)
+{
+    static atomic_uint threads;
+    static _Thread_local unsigned self; /* 0: not numbered yet */
+
+    if (self == 0)
+        self = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+    return keys->creds[self % keys->creds_len];
+}
+
+const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out)
+{
+    *len_out = keys->len;
+    return keys->list;
+}
+
+/* Keys of one principal and version stand together in a keytab, so one pass groups them. */
+const char *sp_gss_keys_words(const struct sp_gss_keys *keys, char *out, size_t cap)
+{
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < keys->len && used < cap; i++) {
+        const struct sp_gss_key *key = &keys->list[i];
+        bool same = i > 0 && key[-1].kvno == key->kvno &&
+                    strcmp(key[-1].principal, key->principal) == 0;
+        bool last = i + 1 == keys->len || key[1].kvno != key->kvno ||
+                    strcmp(key[1].principal, key->principal) != 0;
+        char scratch[24];
+        const char *etype = sp_gss_etype_name(key->etype, scratch);
+        int len;
+
+        if (same)
+            len = snprintf(out + used, cap - used, ", %s%s", etype, last ? ")" : "");
+        else
+            len = snprintf(out + used, cap - used, "%s%s kvno %u (%s%s", i > 0 ? "; " : "",
+                           key->principal, key->kvno, etype, last ? ")" : "");
+        used += len > 0 ? (size_t)len : 0;
+    }
+    return out;
+}
