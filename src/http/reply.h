@@ -11,6 +11,8 @@ struct sp_http_reply {
     struct sp_span
         details;       /* more words for people and for Proxy-Status; no secrets; may be absent */
     struct sp_span id; /* the exchange's id: in Proxy-Status and on the page, for `sallyport why` */
+    /* Proxy-Status: the error type (RFC 9209 2.3); NULL: the one that fits status and reason */
+    const char *error;
     /* the proxy's name in Proxy-Status: forward.via, "sallyport" when that is empty */
     struct sp_span via;
     /* 407: values of Proxy-Authenticate, one line each, in this order */
