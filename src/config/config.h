@@ -26,6 +26,8 @@ struct sp_config_section {
     void *owner;
 };
 
+struct sp_config_draft; /* private */
+
 /* One block as it stands in the file, its struct filled. */
 struct sp_config_block {
     const char *title;  /* "" for untitled ones */
@@ -33,14 +35,17 @@ struct sp_config_block {
     const char *file;   /* where it begins, for faults */
     unsigned line;
     const void *options; /* the section's struct */
+    const struct sp_config_draft *draft; /* private: where each key stands; NULL: not known */
 };
 
 struct sp_config; /* reference-counted, immutable */
 
-/* Faults, one a line, "FILE:LINE: message\n". */
+/* Faults, one a line, "FILE:LINE: message\n"; and, in the same form, what deserves a word but is no
+ * fault (a secret that everybody may read). */
 struct sp_config_faults {
     struct sp_buf text;
     unsigned count;
+    struct sp_buf warnings;
 };
 void sp_config_faults_init(struct sp_config_faults *faults);
 void sp_config_faults_fini(struct sp_config_faults *faults);

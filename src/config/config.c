@@ -1,0 +1,139 @@
+/* The snapshot: read as a whole or not at all, then immutable, counted, and gone (its secrets
+ * wiped) with the last reference. */
+#include "config/config_priv.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct sp_config *config_new(void)
+{
+    struct sp_config *config = calloc(1, sizeof(*config));
+
+    if (config == NULL)
+        return NULL;
+    atomic_init(&config->refs, 1);
+    sp_arena_init(&config->arena, SP_CONFIG_ARENA_MAX);
+    return config;
+}
+
+struct sp_config *sp_config_ref(struct sp_config *config)
+{
+    atomic_fetch_add_explicit(&config->refs, 1, memory_order_relaxed);
+    return config;
+}
+
+static void config_free(struct sp_config *config)
+{
+    for (struct sp_config_kept_secret *kept = config->secrets; kept != NULL; kept = kept->next)
+        sp_secret_fini(&kept->secret);
+    sp_arena_fini(&config->arena);
+    free(config);
+}
+
+void sp_config_unref(struct sp_config **config)
+{
+    struct sp_config *c = *config;
+
+    *config = NULL;
+    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
+        config_free(c);
+}
+
+/* ---- reading ---- */
+
+static void reader_init(struct sp_config_reader *reader, const struct sp_config_section *sections,
+                        struct sp_config_faults *faults)
+{
+    *reader = (struct sp_config_reader){
+        .config = config_new(), .sections = sections, .faults = faults};
+    reader->drafts_end = &reader->drafts;
+    reader->top.notes_end = &reader->top.notes;
+}
+
+/* The snapshot, when nothing was wrong. */
+static struct sp_config *reader_finish(struct sp_config_reader *reader, const char *path)
+{
+    if (reader->no_memory)
+        sp_config_fault_at(reader->faults, path, 1, "out of memory while reading");
+    if (reader->faults->count > 0)
+        sp_config_unref(&reader->config);
+    return reader->config;
+}
+
+/* NULL: no memory (told). */
+static const struct sp_config_file *reader_begin(struct sp_config_reader *reader, const char *path)
+{
+    const struct sp_config_file *file = NULL;
+
+    if (reader->config != NULL)
+        file = sp_config_file_new(reader, path);
+    if (file == NULL)
+        reader->no_memory = true;
+    return file;
+}
+
+struct sp_config *sp_config_read(const char *path, const struct sp_config_section *sections,
+                                 struct sp_config_faults *faults)
+{
+    struct sp_config_reader reader;
+    const struct sp_config_file *file;
+
+    reader_init(&reader, sections, faults);
+    file = reader_begin(&reader, path);
+    if (file != NULL && sp_config_parse_file(&reader, path, NULL, 1))
+        sp_config_check(&reader, file);
+    return reader_finish(&reader, path);
+}
+
+struct sp_config *sp_config_read_text(const char *path, const char *text, size_t len,
+                                      const struct sp_config_section *sections,
+                                      struct sp_config_faults *faults)
+{
+    struct sp_config_reader reader;
+    const struct sp_config_file *file;
+    char *copy = malloc(len + 1);
+
+    reader_init(&reader, sections, faults);
+    file = reader_begin(&reader, path);
+    if (copy == NULL) {
+        reader.no_memory = true;
+    } else if (file != NULL) {
+        memcpy(copy, text, len);
+        copy[len] = '\0';
+        if (sp_config_parse(&reader, file, copy, len))
+            sp_config_check(&reader, file);
+    }
+    free(copy);
+    return reader_finish(&reader, path);
+}
+
+/* ---- looking ---- */
+
+static const struct sp_config_group *find_group(const struct sp_config *config, const char *name)
+{
+    for (size_t i = 0; i < config->groups_len; i++) {
+        const char *has = config->groups[i].section->name;
+
+        if (name == NULL ? has == NULL : has != NULL && strcmp(has, name) == 0)
+            return &config->groups[i];
+    }
+    return NULL;
+}
+
+const struct sp_config_block *sp_config_one(const struct sp_config *config, const char *name)
+{
+    const struct sp_config_group *group = find_group(config, name);
+
+    assert(group == NULL || !group->section->titled);
+    return group != NULL && group->blocks_len > 0 ? &group->blocks[0] : NULL;
+}
+
+const struct sp_config_block *sp_config_all(const struct sp_config *config, const char *name,
+                                            size_t *len_out)
+{
+    const struct sp_config_group *group = find_group(config, name);
+
+    *len_out = group != NULL ? group->blocks_len : 0;
+    return group != NULL ? group->blocks : NULL;
+}

@@ -1,0 +1,101 @@
+/* Faults: what is wrong with a configuration, each at its file and line. All of them are collected,
+ * so that an administrator mends a file once and not once for each fault. Bounded: a hostile file
+ * makes a long list, not a large process. */
+#include "config/config_priv.h"
+
+#include "util/span.h"
+#include "util/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void sp_config_faults_init(struct sp_config_faults *faults)
+{
+    sp_buf_init(&faults->text, SP_CONFIG_FAULTS_MAX);
+    sp_buf_init(&faults->warnings, SP_CONFIG_FAULTS_MAX);
+    faults->count = 0;
+}
+
+void sp_config_faults_fini(struct sp_config_faults *faults)
+{
+    sp_buf_fini(&faults->text);
+    sp_buf_fini(&faults->warnings);
+    faults->count = 0;
+}
+
+/* One line. What no longer fits is only counted: the first faults are those that get mended. */
+static void add_line(struct sp_buf *to, const char *file, unsigned line, const char *fmt,
+                     va_list ap)
+{
+    char message[1024];
+
+    if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
+        return;
+    for (char *c = message; *c != '\0'; c++)
+        if (*c == '\n')
+            *c = ' ';
+    if (sp_buf_printf(to, "%s:%u: %s\n", file, line, message) != SP_OK)
+        return;
+}
+
+void sp_config_fault_at(struct sp_config_faults *faults, const char *file, unsigned line,
+                        const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_line(&faults->text, file, line, fmt, ap);
+    va_end(ap);
+    faults->count++;
+}
+
+void sp_config_warn_at(struct sp_config_faults *faults, const char *file, unsigned line,
+                       const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_line(&faults->warnings, file, line, fmt, ap);
+    va_end(ap);
+}
+
+static const struct sp_config_note *find_note(const struct sp_config_block *block,
+                                              const char *option)
+{
+    if (block->draft == NULL || option == NULL)
+        return NULL;
+    for (const struct sp_config_note *note = block->draft->notes; note != NULL; note = note->next)
+        if (strcmp(note->name, option) == 0)
+            return note;
+    return NULL;
+}
+
+void sp_config_fault(struct sp_config_faults *faults, const struct sp_config_block *block,
+                     const char *option, const char *fmt, ...)
+{
+    const struct sp_config_note *note = find_note(block, option);
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (note != NULL)
+        add_line(&faults->text, note->file->name, note->line, fmt, ap);
+    else
+        add_line(&faults->text, block->file, block->line, fmt, ap);
+    va_end(ap);
+    faults->count++;
+}
+
+bool sp_config_is_set(const struct sp_config_block *block, const char *option)
+{
+    return find_note(block, option) != NULL;
+}
+
+const char *sp_config_show(const char *text)
+{
+    static _Thread_local char ring[4][SP_CONFIG_NAME_SHOW_MAX];
+    static _Thread_local unsigned next;
+    char *out = ring[next++ % 4];
+
+    return sp_text_safe(sp_span_cstr(text), out, SP_CONFIG_NAME_SHOW_MAX);
+}
