@@ -105,7 +105,7 @@ static enum sp_step dial(struct sp_exchange *x)
     x->times.mark_us = sp_loop_now_us(s->proxy->loop);
     if (sp_dial_start(s->proxy->loop, s->proxy->resolver, &target, on_dialed, x, &x->dial) != SP_OK)
         return sp_exchange_answer(x, 503, SP_REASON_OVERLOADED, "out of memory");
-    sp_stream_want(s->client, 0);
+    sp_stream_want(s->client, SP_STREAM_GONE);
     return SP_STEP_WAIT;
 }
 

@@ -364,8 +364,8 @@ enum sp_step sp_exchange_step_forwarding(struct sp_exchange *x)
     if (step != SP_STEP_WAIT || s->state != SP_SESSION_SERVING)
         return step;
 wait:
-    sp_stream_want(s->client, wants.client);
-    sp_stream_want(x->upstream->stream, wants.upstream);
+    sp_stream_want(s->client, wants.client | SP_STREAM_GONE);
+    sp_stream_want(x->upstream->stream, wants.upstream | SP_STREAM_GONE);
     sp_timer_start(s->proxy->loop, &s->timer, x->epoch->snapshot->limits->response_timeout_ms);
     return SP_STEP_WAIT;
 }

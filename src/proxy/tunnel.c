@@ -177,8 +177,8 @@ void sp_tunnel_run(struct sp_tunnel *t)
         sp_loop_soon(loop, &t->again);
     add_wants(up, &client, &target);
     add_wants(down, &target, &client);
-    sp_stream_want(t->session->client, client);
-    sp_stream_want(t->upstream->stream, target);
+    sp_stream_want(t->session->client, client | SP_STREAM_GONE);
+    sp_stream_want(t->upstream->stream, target | SP_STREAM_GONE);
     sp_timer_start(loop, &t->session->timer, t->idle_ms);
 }
 
