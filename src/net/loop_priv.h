@@ -1,0 +1,74 @@
+/* The inside of a loop, for the files of net/ (and its tests) alone. */
+#ifndef SP_NET_LOOP_PRIV_H
+#define SP_NET_LOOP_PRIV_H
+
+#include "net/loop.h"
+#include "net/timer_wheel.h"
+
+#include <pthread.h>
+
+#define SP_LOOP_HOOKS_MAX 4
+
+/* A descriptor in the loop's epoll set. Embedded in its owner, whose memory goes back through
+ * sp_loop_doom: an event of the batch that is being delivered may still name it. */
+struct sp_watch {
+    void (*on_events)(struct sp_watch *watch, uint32_t events); /* NULL: closed, say nothing */
+};
+
+struct sp_loop_hook {
+    void (*run)(void *owner);
+    void *owner;
+};
+
+struct sp_pipe;
+
+struct sp_loop {
+    uv_loop_t uv;
+    struct sp_clock clock;
+    struct sp_work_pool *pool;
+    int epoll_fd;
+    unsigned held;  /* streams, listeners, jobs that are out: while any is, the loop goes on */
+    uint64_t turns; /* since the start; a loop at rest does not turn */
+
+    uv_poll_t sockets;   /* the epoll set, seen from libuv */
+    uv_async_t mailbox;  /* rung by other threads; the only handle that keeps libuv running */
+    uv_timer_t tick;     /* for the wheel */
+    uv_prepare_t before; /* before libuv sleeps: may it? */
+    uv_check_t after;    /* after libuv's events: the rest of the turn */
+    uv_idle_t awake;     /* active: libuv must not sleep */
+
+    struct sp_wheel wheel;
+    uint64_t tick_ms; /* when `tick` rings; UINT64_MAX: not at all */
+    struct sp_list soon;
+    struct sp_doomed *doomed;
+    struct sp_loop_hook hooks[SP_LOOP_HOOKS_MAX];
+    unsigned hooks_len;
+
+    struct sp_pipe *pipes; /* a stock of empty ones */
+    unsigned pipes_len;
+
+    pthread_mutex_t lock; /* guards what follows */
+    struct sp_mail *mail_first;
+    struct sp_mail *mail_last;
+    bool stop_asked;
+    bool ended; /* no letter is taken any more */
+};
+
+/* Adds a descriptor to the epoll set for its whole life; closing it takes it out. `events` may have
+ * EPOLLET. SP_ERR_NOMEM, SP_ERR_FULL: the kernel has no room for it. */
+enum sp_err sp_loop_watch(struct sp_loop *loop, int fd, uint32_t events,
+                          struct sp_watch *watch) SP_MUST_CHECK;
+enum sp_err sp_loop_rewatch(struct sp_loop *loop, int fd, uint32_t events,
+                            struct sp_watch *watch) SP_MUST_CHECK;
+void sp_loop_unwatch(struct sp_loop *loop, int fd); /* for a descriptor that someone else closes */
+
+/* The loop does not end while anything holds it. */
+void sp_loop_hold(struct sp_loop *loop);
+void sp_loop_let_go(struct sp_loop *loop);
+
+/* timer.c: fires what is due, and sets the tick for what is not. */
+void sp_loop_run_timers(struct sp_loop *loop);
+/* pipe.c: closes the stock. */
+void sp_loop_close_pipes(struct sp_loop *loop);
+
+#endif

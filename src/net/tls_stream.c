@@ -1,0 +1,301 @@
+/* TLS within a stream: OpenSSL on the stream's own descriptor. The handshake is driven from here by
+ * the socket's events; afterwards reads and writes go through the library, and what it wants of the
+ * socket (it may want to write in order to read, and the other way round) is mapped to the stream's
+ * can_read and can_write. Loop thread. */
+#include "net/stream_priv.h"
+#include "net/tls_priv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* The largest record; small parts are put together up to it, so that one record carries them. */
+#define RECORD_MAX 16384
+
+/* Owned by its stream; freed when that is closed. */
+struct sp_tls_link {
+    SSL *ssl;
+    struct sp_tls_server *server; /* our reference */
+    sp_tls_done_cb done;          /* NULL once it has been called */
+    void *owner;
+    bool read_needs_write; /* reading goes on when the socket takes bytes */
+    bool write_needs_read; /* writing goes on when the socket has bytes */
+    bool notify_due;       /* close_notify and FIN wait for room in the socket */
+    bool broken;           /* the library is done with this connection: no more calls, no notify */
+};
+
+/* ---- what the library says ---- */
+
+static enum sp_err read_verdict(struct sp_stream *st, int said, int error)
+{
+    struct sp_tls_link *tls = st->tls;
+    enum sp_err err;
+
+    switch (said) {
+    case SSL_ERROR_WANT_READ: st->can_read = false; return SP_ERR_AGAIN;
+    case SSL_ERROR_WANT_WRITE:
+        st->can_read = false;
+        st->can_write = false;
+        tls->read_needs_write = true;
+        return SP_ERR_AGAIN;
+    case SSL_ERROR_ZERO_RETURN: return sp_stream_ended(st);
+    default: break;
+    }
+    /* A FIN without close_notify included: what came before may have been cut off. */
+    err = said == SSL_ERROR_SYSCALL && error != 0 ? sp_stream_fault(st, error) : SP_ERR_CLOSED;
+    tls->broken = true;
+    st->reset = true;
+    (void)sp_stream_ended(st);
+    ERR_clear_error();
+    return err;
+}
+
+static enum sp_err write_verdict(struct sp_stream *st, int said, int error)
+{
+    struct sp_tls_link *tls = st->tls;
+
+    switch (said) {
+    case SSL_ERROR_WANT_WRITE: st->can_write = false; return SP_ERR_AGAIN;
+    case SSL_ERROR_WANT_READ:
+        st->can_write = false;
+        st->can_read = false;
+        tls->write_needs_read = true;
+        return SP_ERR_AGAIN;
+    default: break;
+    }
+    tls->broken = true;
+    st->reset = true;
+    ERR_clear_error();
+    return said == SSL_ERROR_SYSCALL && error != 0 ? sp_stream_fault(st, error) : SP_ERR_CLOSED;
+}
+
+/* ---- bytes ---- */
+
+enum sp_err sp_tls_read_record(struct sp_stream *st, void *into, size_t room, size_t *len_out)
+{
+    struct sp_tls_link *tls = st->tls;
+
+    *len_out = 0;
+    if (tls->broken)
+        return SP_ERR_CLOSED;
+    ERR_clear_error();
+    errno = 0;
+    if (SSL_read_ex(tls->ssl, into, room, len_out) == 1)
+        return SP_OK;
+    *len_out = 0;
+    return read_verdict(st, SSL_get_error(tls->ssl, 0), errno);
+}
+
+enum sp_err sp_tls_read(struct sp_stream *st, void *into, size_t room, size_t *len_out)
+{
+    return sp_tls_read_record(st, into, room, len_out);
+}
+
+/* The first bytes of the parts, in one piece: as they lie where the first part suffices, else
+ * copied. The same parts give the same bytes, as a repeated SSL_write demands. */
+static struct sp_span next_piece(const struct iovec *parts, int parts_len, size_t skip, char *copy)
+{
+    size_t len = 0;
+    int i = 0;
+
+    while (i < parts_len && skip >= parts[i].iov_len)
+        skip -= parts[i++].iov_len;
+    if (i == parts_len)
+        return (struct sp_span){NULL, 0};
+    if (i == parts_len - 1 || parts[i].iov_len - skip >= RECORD_MAX)
+        return (struct sp_span){(const char *)parts[i].iov_base + skip, parts[i].iov_len - skip};
+    for (; i < parts_len && len < RECORD_MAX; i++, skip = 0) {
+        size_t take = parts[i].iov_len - skip;
+
+        if (take > RECORD_MAX - len)
+            take = RECORD_MAX - len;
+        memcpy(copy + len, (const char *)parts[i].iov_base + skip, take);
+        len += take;
+    }
+    return (struct sp_span){copy, len};
+}
+
+enum sp_err sp_tls_write(struct sp_stream *st, const struct iovec *parts, int parts_len,
+                         size_t *len_out)
+{
+    struct sp_tls_link *tls = st->tls;
+    char copy[RECORD_MAX];
+    struct sp_span piece;
+
+    if (tls->broken || tls->notify_due)
+        return SP_ERR_CLOSED;
+    ERR_clear_error();
+    while ((piece = next_piece(parts, parts_len, *len_out, copy)).len > 0) {
+        size_t sent = 0;
+        enum sp_err err;
+
+        errno = 0;
+        if (SSL_write_ex(tls->ssl, piece.base, piece.len, &sent) == 1) {
+            *len_out += sent;
+            continue;
+        }
+        err = write_verdict(st, SSL_get_error(tls->ssl, 0), errno);
+        return *len_out > 0 ? SP_OK : err; /* what went, went; the fault shows itself again */
+    }
+    return SP_OK;
+}
+
+/* close_notify, then FIN. */
+static enum sp_err finish(struct sp_stream *st)
+{
+    struct sp_tls_link *tls = st->tls;
+
+    if (!tls->broken) {
+        int rc;
+
+        ERR_clear_error();
+        rc = SSL_shutdown(tls->ssl);
+        if (rc < 0 && SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_WRITE) {
+            tls->notify_due = true;
+            st->can_write = false;
+            return SP_OK;
+        }
+        ERR_clear_error();
+    }
+    tls->notify_due = false;
+    return shutdown(st->fd, SHUT_WR) == 0 ? SP_OK : sp_stream_fault(st, errno);
+}
+
+enum sp_err sp_tls_shutdown(struct sp_stream *st)
+{
+    return finish(st);
+}
+
+/* ---- the handshake ---- */
+
+static void handshake_done(struct sp_stream *st, enum sp_err err, const char *why)
+{
+    struct sp_tls_link *tls = st->tls;
+    sp_tls_done_cb done = tls->done;
+
+    tls->done = NULL;
+    if (err != SP_OK) {
+        tls->broken = true;
+        done(tls->owner, err, why);
+        return;
+    }
+    st->handshake = false;
+    st->can_read = true; /* the first request may have come along with the last flight */
+    st->can_write = true;
+    done(tls->owner, SP_OK, NULL);
+}
+
+static const char *failure_words(int said, int error)
+{
+    if (said == SSL_ERROR_SYSCALL || said == SSL_ERROR_ZERO_RETURN) {
+        ERR_clear_error();
+        return error != 0 ? strerror(error) : "closed by the client";
+    }
+    return sp_tls_error_words();
+}
+
+static void handshake_run(struct sp_stream *st)
+{
+    struct sp_tls_link *tls = st->tls;
+    int rc;
+    int said;
+    int error;
+
+    if (tls->done == NULL)
+        return; /* it has failed; the owner closes us or waits for its deadline */
+    ERR_clear_error();
+    errno = 0;
+    rc = SSL_do_handshake(tls->ssl);
+    if (rc == 1) {
+        handshake_done(st, SP_OK, NULL);
+        return;
+    }
+    error = errno;
+    said = SSL_get_error(tls->ssl, rc);
+    if (said == SSL_ERROR_WANT_READ || said == SSL_ERROR_WANT_WRITE)
+        return; /* an edge will come */
+    handshake_done(st, said == SSL_ERROR_SYSCALL ? SP_ERR_CLOSED : SP_ERR_INVALID,
+                   failure_words(said, error));
+}
+
+void sp_tls_on_events(struct sp_stream *st, uint32_t events)
+{
+    struct sp_tls_link *tls = st->tls;
+    bool in = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+    bool out = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+
+    if (st->handshake) {
+        handshake_run(st);
+        return;
+    }
+    if (out && tls->read_needs_write) {
+        tls->read_needs_write = false;
+        if (!st->ended)
+            st->can_read = true;
+    }
+    if (in && tls->write_needs_read) {
+        tls->write_needs_read = false;
+        st->can_write = true;
+    }
+    if (out && tls->notify_due)
+        (void)finish(st); /* a fault shows itself at the next read */
+}
+
+/* ---- from beginning to end ---- */
+
+static void link_free(struct sp_tls_link *tls)
+{
+    SSL_free(tls->ssl);
+    sp_tls_server_unref(&tls->server);
+    free(tls);
+}
+
+enum sp_err sp_stream_start_tls(struct sp_stream *stream, struct sp_tls_server *server,
+                                sp_tls_done_cb done, void *owner)
+{
+    struct sp_tls_link *tls = calloc(1, sizeof(*tls));
+
+    assert(stream->tls == NULL);
+    if (tls == NULL)
+        return SP_ERR_NOMEM;
+    tls->server = sp_tls_server_ref(server);
+    tls->done = done;
+    tls->owner = owner;
+    tls->ssl = SSL_new(server->ctx);
+    if (tls->ssl == NULL || SSL_set_fd(tls->ssl, stream->fd) != 1) {
+        ERR_clear_error();
+        link_free(tls);
+        return SP_ERR_NOMEM;
+    }
+    SSL_set_accept_state(tls->ssl);
+    stream->tls = tls;
+    stream->handshake = true;
+    stream->want = 0;
+    sp_loop_soon(stream->loop, &stream->soon); /* the client's hello may be there already */
+    return SP_OK;
+}
+
+void sp_tls_close(struct sp_stream *st, bool reset)
+{
+    struct sp_tls_link *tls = st->tls;
+
+    /* One try: a close that waits is not a close. */
+    if (!reset && !st->handshake && !st->shut && !tls->broken) {
+        ERR_clear_error();
+        (void)SSL_shutdown(tls->ssl);
+        ERR_clear_error();
+    }
+    link_free(tls);
+    st->tls = NULL;
+}
+
+bool sp_tls_can_splice(const struct sp_stream *st)
+{
+    SSL *ssl = st->tls->ssl;
+
+    return !st->handshake && BIO_get_ktls_send(SSL_get_wbio(ssl)) != 0 &&
+           BIO_get_ktls_recv(SSL_get_rbio(ssl)) != 0 && SSL_has_pending(ssl) == 0;
+}
