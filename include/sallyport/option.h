@@ -23,7 +23,7 @@ struct sp_secret_text {
 enum sp_option_type {
     SP_OPTION_STRING, /* char *            never NULL: "" when not set */
     SP_OPTION_PATH, /* char *            made absolute against the folder of the file that names it;
-                       "" stays "" */
+                       "" stays "", and "-" (a standard stream) stays "-" */
     SP_OPTION_BOOL, /* bool              true false */
     SP_OPTION_INT,  /* int64_t           within min..max */
     SP_OPTION_MILLIS, /* uint64_t, ms      500ms 30s 5m 1h 1d; a bare 0 is 0; within min..max */

@@ -43,7 +43,7 @@ char *sp_config_path_resolve(struct sp_config_reader *reader, const struct sp_co
 {
     struct sp_arena *arena = &reader->config->arena;
 
-    if (path[0] == '/' || path[0] == '\0')
+    if (path[0] == '/' || path[0] == '\0' || strcmp(path, "-") == 0)
         return sp_arena_printf(arena, "%s", path);
     return sp_arena_printf(arena, "%s/%s", strcmp(file->dir, "/") == 0 ? "" : file->dir, path);
 }
