@@ -72,7 +72,7 @@ static bool not_replayed(struct sp_gss_leg *leg, const struct sp_gss_xray *xray)
              "it is encoded in a form that the replay protection cannot vouch for (not DER)");
         return false;
     }
-    if (xray->inner != SP_GSS_INNER_AP_REQ || !leg->config->krb5)
+    if (xray->inner != SP_GSS_INNER_AP_REQ || leg->ntlm)
         return true;
     return enter_authenticator(leg, xray->ticket.authenticator);
 }
@@ -176,6 +176,18 @@ static void completed(struct sp_gss_leg *leg, const struct accepted *accepted)
 
 /* ---- the call ---- */
 
+/* By the first token: the mechanism that the client prefers among those that are configured. A
+ * token for neither goes to the one that there is, to be refused in the library's words. */
+static void choose_mechanism(struct sp_gss_leg *leg, const struct sp_gss_xray *xray)
+{
+    bool wants = xray->inner == SP_GSS_INNER_NTLMSSP || xray->ntlm_first ||
+                 (xray->lists_ntlm && !leg->config->krb5);
+
+    if (!leg->begun)
+        leg->ntlm = leg->config->ntlmssp && (wants || !leg->config->krb5);
+    leg->begun = true;
+}
+
 static OM_uint32 accept_token(struct sp_gss_leg *leg, struct accepted *accepted,
                               OM_uint32 *minor_out)
 {
@@ -186,8 +198,8 @@ static OM_uint32 accept_token(struct sp_gss_leg *leg, struct accepted *accepted,
                  leg->config->options->channel_bindings != SP_GSS_BINDINGS_OFF;
     OM_uint32 major;
 
-    major = gss_accept_sec_context(minor_out, &leg->context, sp_gss_keys_cred(leg->keys), &token,
-                                   bound ? &bindings : GSS_C_NO_CHANNEL_BINDINGS,
+    major = gss_accept_sec_context(minor_out, &leg->context, sp_gss_keys_cred(leg->keys, leg->ntlm),
+                                   &token, bound ? &bindings : GSS_C_NO_CHANNEL_BINDINGS,
                                    &accepted->initiator, &accepted->mech, &leg->reply,
                                    &accepted->flags, NULL, NULL);
     accepted->complete = major == GSS_S_COMPLETE;
@@ -206,6 +218,7 @@ static void leg_accept(struct sp_gss_leg *leg)
         leg->mech = "ntlmssp";
     else if (xray.inner == SP_GSS_INNER_AP_REQ)
         leg->mech = "krb5";
+    choose_mechanism(leg, &xray);
     major = accept_token(leg, &accepted, &minor);
     if (GSS_ERROR(major))
         sp_gss_explain(leg, &xray, major, minor);

@@ -72,6 +72,8 @@ struct sp_gss_leg {
 
     /* what lasts over the legs */
     gss_ctx_id_t context;
+    bool begun;   /* the first token has been seen, and `ntlm` chosen by it */
+    bool ntlm;    /* which mechanism's credential the handshake runs on */
     bool vouched; /* the replay table has entered this handshake's authenticator */
 
     /* what comes out */

@@ -25,7 +25,8 @@ struct sp_gss_keys {
     atomic_uint refs;
     struct sp_gss_key *list;
     size_t len;
-    gss_cred_id_t *creds;
+    gss_cred_id_t *krb5_creds; /* creds_len of each kind that was asked for */
+    gss_cred_id_t *ntlm_creds;
     size_t creds_len;
 };
 
@@ -182,17 +183,27 @@ static enum sp_err import_service(const char *service, gss_name_t *name_out,
     return SP_ERR_INVALID;
 }
 
-static size_t list_mechs(const struct sp_gss_keys_source *source, gss_OID_desc mechs[3])
+/* One credential, for SPNEGO with the one mechanism inside and for that mechanism raw. The two
+ * mechanisms have credentials of their own, because gss-ntlmssp takes a credential store as a place
+ * to look for a client's password, and then has no acceptor's credential. */
+static OM_uint32 acquire(gss_OID mech, gss_name_t name, const char *memory, gss_cred_id_t *cred_out,
+                         OM_uint32 *minor_out)
 {
-    size_t len = 0;
+    /* rcache "none:": the replay table of our own does that work */
+    gss_key_value_element_desc elements[] = {{"keytab", memory}, {"rcache", "none:"}};
+    gss_key_value_set_desc store = {2, elements};
+    gss_OID_desc mechs[2] = {*mech, oid_spnego};
+    gss_OID_set_desc inner = {1, mechs};
+    gss_OID_set_desc both = {2, mechs};
+    OM_uint32 major = gss_acquire_cred_from(minor_out, name, GSS_C_INDEFINITE, &both, GSS_C_ACCEPT,
+                                            memory != NULL ? &store : GSS_C_NO_CRED_STORE, cred_out,
+                                            NULL, NULL);
 
-    if (source->krb5)
-        mechs[len++] = oid_krb5;
-    if (source->ntlmssp)
-        mechs[len++] = oid_ntlmssp;
-    return len;
+    return GSS_ERROR(major) ? major : gss_set_neg_mechs(minor_out, *cred_out, &inner);
 }
 
+/* gss_acquire_cred is content when one of several mechanisms has a credential: SPNEGO alone is not
+ * enough. */
 static bool cred_has(gss_cred_id_t cred, gss_OID mech)
 {
     gss_OID_set have = GSS_C_NO_OID_SET;
@@ -206,53 +217,38 @@ static bool cred_has(gss_cred_id_t cred, gss_OID mech)
     return present != 0;
 }
 
-/* Every mechanism asked for must be there: a configuration that says ntlmssp and silently lacks it
- * would show as users who cannot log in. */
-static enum sp_err check_mechs(gss_cred_id_t cred, const struct sp_gss_keys_source *source,
-                               struct complaint *complaint)
+static enum sp_err acquire_krb5(const struct sp_gss_keys_source *source, const char *memory,
+                                gss_name_t name, gss_cred_id_t *cred_out,
+                                struct complaint *complaint)
 {
-    if (source->krb5 && !cred_has(cred, &oid_krb5)) {
-        complain(complaint, source->service[0] != '\0' ? "service" : "keytab",
-                 "no Kerberos credential can be made from %s", source->keytab);
-        return SP_ERR_INVALID;
-    }
-    if (source->ntlmssp && !cred_has(cred, &oid_ntlmssp)) {
-        complain(complaint, "mechanisms",
-                 "\"ntlmssp\" is not available: install gss-ntlmssp, and give it winbind or a "
-                 "user file (NTLM_USER_FILE in the service's environment)");
-        return SP_ERR_NOT_FOUND;
-    }
-    return SP_OK;
-}
-
-/* One credential, for SPNEGO and for its mechanisms raw, and no other mechanism. */
-static enum sp_err acquire(const struct sp_gss_keys_source *source, const char *memory,
-                           gss_name_t name, gss_cred_id_t *cred_out, struct complaint *complaint)
-{
-    /* rcache "none:": the replay table of our own does that work */
-    gss_key_value_element_desc elements[] = {{"keytab", memory}, {"rcache", "none:"}};
-    gss_key_value_set_desc store = {2, elements};
-    gss_OID_desc mechs[4];
-    gss_OID_set_desc inner = {list_mechs(source, mechs), mechs};
-    gss_OID_set_desc all = {inner.count + 1, mechs};
-    OM_uint32 major, minor;
+    OM_uint32 minor = 0;
+    OM_uint32 major = acquire(&oid_krb5, name, memory, cred_out, &minor);
     char words[240];
 
-    mechs[inner.count] = oid_spnego;
-    major = gss_acquire_cred_from(&minor, name, GSS_C_INDEFINITE, &all, GSS_C_ACCEPT,
-                                  source->krb5 ? &store : GSS_C_NO_CRED_STORE, cred_out, NULL,
-                                  NULL);
-    if (!GSS_ERROR(major))
-        major = gss_set_neg_mechs(&minor, *cred_out, &inner);
-    if (!GSS_ERROR(major))
-        return check_mechs(*cred_out, source, complaint);
+    if (!GSS_ERROR(major) && cred_has(*cred_out, &oid_krb5))
+        return SP_OK;
     (void)sp_gss_status_words(major, minor, words, sizeof words);
     if (source->service[0] != '\0')
-        complain(complaint, "service", "the keytab has no key for %s (%s)", source->service, words);
+        complain(complaint, "service", "%s has no key for %s (%s)", source->keytab, source->service,
+                 words);
     else
-        complain(complaint, source->krb5 ? "keytab" : "mechanisms", "no credential can be made: %s",
+        complain(complaint, "keytab", "no credential can be made from %s (%s)", source->keytab,
                  words);
     return SP_ERR_INVALID;
+}
+
+/* A configuration that says ntlmssp and silently lacks it would show as users who cannot log in. */
+static enum sp_err acquire_ntlm(gss_cred_id_t *cred_out, struct complaint *complaint)
+{
+    OM_uint32 minor = 0;
+    OM_uint32 major = acquire(&oid_ntlmssp, GSS_C_NO_NAME, NULL, cred_out, &minor);
+
+    if (!GSS_ERROR(major) && cred_has(*cred_out, &oid_ntlmssp))
+        return SP_OK;
+    complain(complaint, "mechanisms",
+             "\"ntlmssp\" is not available: install gss-ntlmssp, and give it winbind or a user "
+             "file (NTLM_USER_FILE in the service's environment)");
+    return SP_ERR_NOT_FOUND;
 }
 
 static size_t creds_wanted(void)
@@ -266,20 +262,23 @@ static size_t creds_wanted(void)
 static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_keys_source *source,
                                const char *memory, struct complaint *complaint)
 {
-    size_t wanted = creds_wanted();
     gss_name_t name = GSS_C_NO_NAME;
     OM_uint32 minor;
     enum sp_err err;
 
-    keys->creds = calloc(wanted, sizeof *keys->creds);
-    if (keys->creds == NULL) {
+    keys->creds_len = creds_wanted();
+    keys->krb5_creds = calloc(keys->creds_len, sizeof *keys->krb5_creds);
+    keys->ntlm_creds = calloc(keys->creds_len, sizeof *keys->ntlm_creds);
+    if (keys->krb5_creds == NULL || keys->ntlm_creds == NULL) {
         complain(complaint, NULL, "out of memory");
         return SP_ERR_NOMEM;
     }
     err = import_service(source->service, &name, complaint);
-    while (err == SP_OK && keys->creds_len < wanted) {
-        err = acquire(source, memory, name, &keys->creds[keys->creds_len], complaint);
-        keys->creds_len++;
+    for (size_t i = 0; i < keys->creds_len && err == SP_OK; i++) {
+        if (source->krb5)
+            err = acquire_krb5(source, memory, name, &keys->krb5_creds[i], complaint);
+        if (source->ntlmssp && err == SP_OK)
+            err = acquire_ntlm(&keys->ntlm_creds[i], complaint);
     }
     if (name != GSS_C_NO_NAME)
         (void)gss_release_name(&minor, &name);
@@ -292,11 +291,16 @@ static void keys_free(struct sp_gss_keys *keys)
 {
     OM_uint32 minor;
 
-    for (size_t i = 0; i < keys->creds_len; i++)
-        (void)gss_release_cred(&minor, &keys->creds[i]);
+    for (size_t i = 0; i < keys->creds_len; i++) {
+        if (keys->krb5_creds != NULL)
+            (void)gss_release_cred(&minor, &keys->krb5_creds[i]);
+        if (keys->ntlm_creds != NULL)
+            (void)gss_release_cred(&minor, &keys->ntlm_creds[i]);
+    }
     for (size_t i = 0; i < keys->len; i++)
         free(keys->list[i].principal);
-    free(keys->creds);
+    free(keys->krb5_creds);
+    free(keys->ntlm_creds);
     free(keys->list);
     free(keys);
 }
@@ -371,14 +375,14 @@ void sp_gss_keys_unref(struct sp_gss_keys **keys)
 }
 
 /* Threads are numbered as they come; a pool's few stay apart. */
-gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys)
+gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm)
 {
     static atomic_uint threads;
     static _Thread_local unsigned self; /* 0: not numbered yet */
 
     if (self == 0)
         self = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-    return keys->creds[self % keys->creds_len];
+    return (ntlm ? keys->ntlm_creds : keys->krb5_creds)[self % keys->creds_len];
 }
 
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out)

@@ -35,9 +35,10 @@ struct sp_gss_keys *sp_gss_keys_new(const struct sp_gss_keys_source *source, con
 struct sp_gss_keys *sp_gss_keys_ref(struct sp_gss_keys *keys);
 void sp_gss_keys_unref(struct sp_gss_keys **keys);
 
-/* The credential for the calling thread. MIT's library holds a credential's lock for the whole of
- * an accept, so threads that shared one would take turns. */
-gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys);
+/* The calling thread's credential for Kerberos or for NTLM, each for SPNEGO too; it must have been
+ * asked for in the source. MIT's library holds a credential's lock for the whole of an accept, so
+ * threads that shared one would take turns. */
+gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm);
 
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out);
 /* "HTTP/p@R kvno 3 (aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96); HTTP/p@R kvno 2 (...)", cut

@@ -307,6 +307,12 @@ static void note_mech(struct sp_gss_xray *xray, const struct known_mech *mech)
 
     (void)snprintf(xray->mechs + used, sizeof xray->mechs - used, "%s%s", used > 0 ? ", " : "",
                    mech != NULL ? mech->name : "unknown");
+    if (mech != NULL && mech->inner == SP_GSS_INNER_AP_REQ)
+        xray->lists_krb5 = true;
+    if (mech != NULL && mech->inner == SP_GSS_INNER_NTLMSSP) {
+        xray->ntlm_first = !xray->lists_krb5;
+        xray->lists_ntlm = true;
+    }
 }
 
 /* MechTypeList; what the first of them sends is what mechToken is meant for (RFC 4178 4.2.1). */

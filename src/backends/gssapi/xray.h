@@ -47,6 +47,9 @@ struct sp_gss_xray {
     bool whole;     /* every byte was understood: only then has the library seen the same */
     bool spnego;    /* wrapped in SPNEGO (RFC 4178) */
     char mechs[96]; /* SPNEGO's mechanism list, in words: "krb5, ntlmssp" */
+    bool lists_krb5;
+    bool lists_ntlm;
+    bool ntlm_first; /* before krb5, or alone */
     enum sp_gss_inner inner;
     struct sp_gss_ticket ticket; /* SP_GSS_INNER_AP_REQ */
     struct sp_gss_ntlm ntlm;     /* SP_GSS_INNER_NTLMSSP */
