@@ -109,6 +109,15 @@ static enum sp_step dial(struct sp_exchange *x)
     return SP_STEP_WAIT;
 }
 
+/* OPTIONS or TRACE that may go no further: we are its last recipient (RFC 9110 7.6.2), and serve
+ * neither. */
+static bool is_for_us(const struct sp_http_request *request)
+{
+    uint64_t left;
+
+    return sp_http_max_forwards(request, &left) && left == 0;
+}
+
 enum sp_step sp_exchange_step_connecting(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
@@ -117,6 +126,9 @@ enum sp_step sp_exchange_step_connecting(struct sp_exchange *x)
 
     if (x->dial != NULL)
         return SP_STEP_WAIT;
+    if (is_for_us(&x->request))
+        return sp_exchange_answer(x, 501, SP_REASON_MALFORMED,
+                                  "Max-Forwards ends the request at this proxy");
     if (x->request.method != SP_HTTP_CONNECT && !sp_list_empty(&s->bound))
         upstream = sp_upstream_take(s->proxy, &s->bound, target->host, target->port, NULL, NULL);
     if (upstream != NULL) {
