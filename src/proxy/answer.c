@@ -81,10 +81,11 @@ static void fill_from_request(const struct sp_exchange *x, struct sp_access_reco
     const struct sp_http_head *head = &x->request.head;
     const struct sp_http_field *field;
 
-    if (!x->has_head)
-        return;
+    /* A refused head still has a method and a target, as far as they could be read. */
     record->method = x->request.method_text;
     record->target = x->request.target.text;
+    if (!x->has_head)
+        return;
     record->minor = head->minor;
     field = sp_http_find(head, SP_FIELD_REFERER);
     if (field != NULL)
