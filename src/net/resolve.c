@@ -1,0 +1,508 @@
+/* Names to addresses: c-ares on the loop's own epoll set and timers, behind a table of answers.
+ * Called by the dialler on the loop's thread. c-ares reads /etc/hosts itself, at each question that
+ * is not answered from the table: a small local file, the one thing here that touches a disk. */
+#include "net/resolve_priv.h"
+
+#include "util/span.h"
+
+#include <ares.h>
+#include <arpa/inet.h>
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+/* What c-ares does: each server is asked for 2.5 s, then all once more for 5 s. */
+#define TRY_MS      2500
+#define TRIES       2
+#define DEADLINE_MS 15000 /* for whoever waits, however many servers and search domains there are \
+                           */
+
+#define LEAST_MS    1000u /* kept at least, whatever the record says: one page asks many times */
+#define MOST_MS     3600000u
+#define NEGATIVE_MS 10000u
+#define HOSTS_MS    30000u
+
+/* One of the few sockets that c-ares has open. Owned by the resolver's list. */
+struct dns_socket {
+    struct sp_list link;
+    struct sp_watch watch;
+    struct sp_doomed doomed;
+    struct sp_resolver *resolver;
+    int fd;
+};
+
+struct sp_resolver {
+    struct sp_loop *loop;
+    ares_channel channel;
+    struct sp_resolve_table table;
+    struct sp_list sockets;
+    struct sp_timer retry; /* c-ares' own deadlines */
+    unsigned asked;        /* questions that c-ares is at */
+    bool asking;           /* inside ares_getaddrinfo: an answer now is from a file */
+    bool closing;          /* inside ares_destroy */
+    struct sp_doomed doomed;
+};
+
+/* One who waits. Owned by its entry's list, freed when told or cancelled. */
+struct sp_resolve {
+    struct sp_list link;
+    struct sp_loop *loop;
+    sp_resolved_cb done;
+    void *owner;
+};
+
+/* RFC 6761 6.3: never asked of anybody. */
+static const struct sp_addr loopback[] = {
+    {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}},
+    {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 1}},
+};
+
+/* ---- entries ---- */
+
+static void on_entry_doomed(struct sp_doomed *doomed)
+{
+    struct sp_resolve_entry *entry = sp_container_of(doomed, struct sp_resolve_entry, doomed);
+
+    free(entry->addrs);
+    free(entry);
+}
+
+/* Out of everything; its addresses may be borrowed until the turn ends. */
+static void entry_drop(struct sp_resolve_entry *entry)
+{
+    assert(sp_list_empty(&entry->waiters));
+    sp_timer_stop(&entry->deadline);
+    sp_soon_cancel(&entry->answered);
+    sp_resolve_table_remove(&entry->resolver->table, entry);
+    sp_loop_doom(entry->resolver->loop, &entry->doomed);
+}
+
+static void waiter_free(struct sp_resolve *waiter)
+{
+    sp_list_remove(&waiter->link);
+    sp_loop_let_go(waiter->loop);
+    free(waiter);
+}
+
+/* A waiter's callback may cancel others and ask anew; those who ask anew are not told now. */
+static void tell_waiters(struct sp_resolve_entry *entry)
+{
+    struct sp_resolved resolved = {
+        .err = entry->err, .addrs = entry->addrs, .addrs_len = entry->addrs_len, .why = entry->why};
+    struct sp_list told;
+
+    sp_list_init(&told);
+    sp_list_move_all(&told, &entry->waiters);
+    while (!sp_list_empty(&told)) {
+        struct sp_resolve *waiter = sp_container_of(told.next, struct sp_resolve, link);
+        sp_resolved_cb done = waiter->done;
+        void *owner = waiter->owner;
+
+        waiter_free(waiter);
+        done(owner, &resolved);
+    }
+}
+
+static void on_answered(struct sp_soon *soon)
+{
+    struct sp_resolve_entry *entry = sp_container_of(soon, struct sp_resolve_entry, answered);
+    bool keep = entry->expires_ms != 0;
+
+    tell_waiters(entry);
+    /* Still in the table: nobody has freed the resolver meanwhile. */
+    if (!keep && !sp_list_empty(&entry->chain) && sp_list_empty(&entry->waiters))
+        entry_drop(entry);
+}
+
+static void on_deadline(struct sp_timer *timer)
+{
+    struct sp_resolve_entry *entry = sp_container_of(timer, struct sp_resolve_entry, deadline);
+
+    assert(entry->state == SP_RESOLVE_ASKED);
+    entry->state =
+        SP_RESOLVE_LOST; /* c-ares cannot drop one question: its answer frees the entry */
+    sp_resolve_table_remove(&entry->resolver->table, entry);
+    entry->err = SP_ERR_TIMEOUT;
+    entry->why = "no DNS server answered in time";
+    tell_waiters(entry);
+}
+
+/* ---- answers ---- */
+
+static enum sp_err err_of_status(int status)
+{
+    switch (status) {
+    case ARES_SUCCESS: return SP_OK;
+    case ARES_ENOTFOUND:
+    case ARES_ENODATA:
+    case ARES_EBADNAME: return SP_ERR_NOT_FOUND;
+    case ARES_ETIMEOUT: return SP_ERR_TIMEOUT;
+    case ARES_ENOMEM: return SP_ERR_NOMEM;
+    default: return SP_ERR_IO; /* refused, garbled, no server: nobody has said "no such name" */
+    }
+}
+
+/* Copies the addresses. Returns the shortest of the records' lives in seconds. */
+static uint64_t take_addrs(struct sp_resolve_entry *entry, const struct ares_addrinfo *info)
+{
+    uint64_t ttl = MOST_MS / 1000;
+    size_t len = 0;
+
+    for (const struct ares_addrinfo_cname *cname = info->cnames; cname; cname = cname->next) {
+        if (cname->ttl >= 0 && (uint64_t)cname->ttl < ttl)
+            ttl = (uint64_t)cname->ttl;
+    }
+    for (const struct ares_addrinfo_node *node = info->nodes; node; node = node->ai_next)
+        len++;
+    if (len > SP_RESOLVE_ADDRS_MAX)
+        len = SP_RESOLVE_ADDRS_MAX;
+    entry->addrs = len > 0 ? calloc(len, sizeof(*entry->addrs)) : NULL;
+    if (entry->addrs == NULL)
+        return 0;
+    for (const struct ares_addrinfo_node *node = info->nodes; node && entry->addrs_len < len;
+         node = node->ai_next) {
+        struct sp_addr *addr = &entry->addrs[entry->addrs_len];
+
+        if (sp_addr_from_sockaddr(addr, node->ai_addr) != SP_OK)
+            continue;
+        addr->port = 0;
+        entry->addrs_len++;
+        if (node->ai_ttl >= 0 && (uint64_t)node->ai_ttl < ttl)
+            ttl = (uint64_t)node->ai_ttl;
+    }
+    return ttl;
+}
+
+static uint64_t life_ms(const struct sp_resolve_entry *entry, bool from_file, uint64_t ttl)
+{
+    if (entry->err == SP_ERR_NOT_FOUND)
+        return NEGATIVE_MS;
+    if (entry->err != SP_OK)
+        return 0; /* nobody knows: the next one asks again */
+    if (from_file)
+        return HOSTS_MS;
+    return ttl * 1000 < LEAST_MS ? LEAST_MS : ttl * 1000;
+}
+
+static void entry_fill(struct sp_resolve_entry *entry, int status, const struct ares_addrinfo *info)
+{
+    uint64_t now = sp_loop_now_ms(entry->resolver->loop);
+    uint64_t ttl = 0;
+    uint64_t life;
+
+    entry->err = err_of_status(status);
+    entry->why = ares_strerror(status);
+    if (entry->err == SP_OK) {
+        ttl = take_addrs(entry, info);
+        if (entry->addrs_len == 0) {
+            entry->err = info->nodes == NULL ? SP_ERR_NOT_FOUND : SP_ERR_NOMEM;
+            entry->why = info->nodes == NULL ? "the name has no address" : "out of memory";
+        }
+    }
+    life = life_ms(entry, entry->resolver->asking, ttl);
+    entry->expires_ms = life != 0 ? now + life : 0;
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct sp_resolve_entry *entry = arg;
+    struct sp_resolver *resolver = entry->resolver;
+    struct sp_resolve_entry *oldest;
+
+    (void)timeouts;
+    resolver->asked--;
+    if (resolver->closing || entry->state == SP_RESOLVE_LOST) {
+        entry_drop(entry);
+    } else {
+        entry_fill(entry, status, info);
+        sp_timer_stop(&entry->deadline);
+        entry->state = SP_RESOLVE_KNOWN;
+        oldest = sp_resolve_table_keep(&resolver->table, entry);
+        if (oldest != NULL)
+            entry_drop(oldest);
+        sp_loop_soon(resolver->loop, &entry->answered);
+    }
+    if (info != NULL)
+        ares_freeaddrinfo(info);
+}
+
+/* ---- c-ares on the loop ---- */
+
+static void retry_set(struct sp_resolver *resolver)
+{
+    struct timeval wait;
+
+    if (ares_timeout(resolver->channel, NULL, &wait) == NULL)
+        sp_timer_stop(&resolver->retry);
+    else
+        sp_timer_start(resolver->loop, &resolver->retry,
+                       (uint64_t)wait.tv_sec * 1000u + (uint64_t)wait.tv_usec / 1000u);
+}
+
+static void on_retry(struct sp_timer *timer)
+{
+    struct sp_resolver *resolver = sp_container_of(timer, struct sp_resolver, retry);
+
+    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    retry_set(resolver);
+}
+
+static void on_dns_events(struct sp_watch *watch, uint32_t events)
+{
+    struct dns_socket *sock = sp_container_of(watch, struct dns_socket, watch);
+    struct sp_resolver *resolver = sock->resolver;
+    bool in = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+    bool out = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+
+    ares_process_fd(resolver->channel, in ? sock->fd : ARES_SOCKET_BAD,
+                    out ? sock->fd : ARES_SOCKET_BAD);
+    retry_set(resolver);
+}
+
+static void on_socket_doomed(struct sp_doomed *doomed)
+{
+    free(sp_container_of(doomed, struct dns_socket, doomed));
+}
+
+static struct dns_socket *socket_find(struct sp_resolver *resolver, int fd)
+{
+    struct sp_list *link;
+
+    SP_LIST_EACH (link, &resolver->sockets) {
+        struct dns_socket *sock = sp_container_of(link, struct dns_socket, link);
+
+        if (sock->fd == fd)
+            return sock;
+    }
+    return NULL;
+}
+
+static void socket_drop(struct dns_socket *sock)
+{
+    sp_loop_unwatch(sock->resolver->loop, sock->fd);
+    sock->watch.on_events = NULL;
+    sp_list_remove(&sock->link);
+    sp_loop_doom(sock->resolver->loop, &sock->doomed);
+}
+
+/* A socket that cannot be watched is left alone: its question ends by c-ares' own deadline. */
+static void socket_add(struct sp_resolver *resolver, int fd, uint32_t events)
+{
+    struct dns_socket *sock = calloc(1, sizeof(*sock));
+
+    if (sock == NULL)
+        return;
+    sock->fd = fd;
+    sock->resolver = resolver;
+    sock->watch.on_events = on_dns_events;
+    sock->doomed.release = on_socket_doomed;
+    sp_list_push(&resolver->sockets, &sock->link);
+    if (sp_loop_watch(resolver->loop, fd, events, &sock->watch) != SP_OK)
+        socket_drop(sock);
+}
+
+/* Level-triggered, unlike the streams: c-ares does not promise to read until EAGAIN. */
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    struct sp_resolver *resolver = arg;
+    struct dns_socket *sock = socket_find(resolver, fd);
+    uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
+
+    if (events == 0) {
+        if (sock != NULL)
+            socket_drop(sock);
+    } else if (sock == NULL) {
+        socket_add(resolver, fd, events);
+    } else if (sp_loop_rewatch(resolver->loop, fd, events, &sock->watch) != SP_OK) {
+        socket_drop(sock);
+    }
+}
+
+/* ---- questions ---- */
+
+static bool is_localhost(struct sp_span host)
+{
+    return sp_span_eq_nocase(host, SP_SPAN_LIT("localhost")) ||
+           sp_span_ends_nocase(host, SP_SPAN_LIT(".localhost"));
+}
+
+static struct sp_resolve_entry *entry_new(struct sp_resolver *resolver, struct sp_span host)
+{
+    struct sp_resolve_entry *entry = calloc(1, sizeof(*entry) + host.len + 1);
+
+    if (entry == NULL)
+        return NULL;
+    sp_list_init(&entry->chain);
+    sp_list_init(&entry->aged);
+    sp_list_init(&entry->waiters);
+    entry->resolver = resolver;
+    entry->state = SP_RESOLVE_ASKED;
+    sp_soon_init(&entry->answered, on_answered);
+    sp_timer_init(&entry->deadline, on_deadline);
+    entry->doomed.release = on_entry_doomed;
+    memcpy(entry->name, host.base, host.len);
+    entry->name_len = host.len;
+    return entry;
+}
+
+static enum sp_err wait_for(struct sp_resolve_entry *entry, sp_resolved_cb done, void *owner,
+                            struct sp_resolve **resolve_out)
+{
+    struct sp_resolve *waiter = malloc(sizeof(*waiter));
+
+    if (waiter == NULL)
+        return SP_ERR_NOMEM;
+    waiter->loop = entry->resolver->loop;
+    waiter->done = done;
+    waiter->owner = owner;
+    sp_list_push(&entry->waiters, &waiter->link);
+    sp_loop_hold(waiter->loop);
+    *resolve_out = waiter;
+    return SP_ERR_AGAIN;
+}
+
+/* From here on the entry is c-ares' too: on_answer comes exactly once, perhaps before this returns.
+ */
+static void entry_ask(struct sp_resolve_entry *entry)
+{
+    struct sp_resolver *resolver = entry->resolver;
+    const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+
+    sp_resolve_table_add(&resolver->table, entry);
+    sp_timer_start(resolver->loop, &entry->deadline, DEADLINE_MS);
+    resolver->asked++;
+    resolver->asking = true;
+    ares_getaddrinfo(resolver->channel, entry->name, NULL, &hints, on_answer, entry);
+    resolver->asking = false;
+    retry_set(resolver);
+}
+
+static enum sp_err ask(struct sp_resolver *resolver, struct sp_span host, sp_resolved_cb done,
+                       void *owner, struct sp_resolve **resolve_out)
+{
+    struct sp_resolve_entry *entry;
+    enum sp_err err;
+
+    if (resolver->asked >= SP_RESOLVE_ASKED_MAX)
+        return SP_ERR_FULL;
+    entry = entry_new(resolver, host);
+    if (entry == NULL)
+        return SP_ERR_NOMEM;
+    err = wait_for(entry, done, owner, resolve_out);
+    if (err != SP_ERR_AGAIN) {
+        free(entry);
+        return err;
+    }
+    entry_ask(entry);
+    return SP_ERR_AGAIN;
+}
+
+enum sp_err sp_resolve_start(struct sp_resolver *resolver, struct sp_span host, sp_resolved_cb done,
+                             void *owner, const struct sp_addr **addrs_out, size_t *addrs_len_out,
+                             struct sp_resolve **resolve_out)
+{
+    struct sp_resolve_entry *entry;
+
+    *addrs_out = NULL;
+    *addrs_len_out = 0;
+    *resolve_out = NULL;
+    if (host.len == 0 || host.len > SP_RESOLVE_NAME_MAX || memchr(host.base, '\0', host.len))
+        return SP_ERR_NOT_FOUND; /* no name can be so */
+    if (is_localhost(host)) {
+        *addrs_out = loopback;
+        *addrs_len_out = sizeof(loopback) / sizeof(loopback[0]);
+        return SP_OK;
+    }
+    entry = sp_resolve_table_find(&resolver->table, host);
+    if (entry == NULL)
+        return ask(resolver, host, done, owner, resolve_out);
+    if (entry->state == SP_RESOLVE_ASKED || !sp_list_empty(&entry->answered.link))
+        return wait_for(entry, done, owner, resolve_out);
+    if (sp_loop_now_ms(resolver->loop) >= entry->expires_ms) {
+        entry_drop(entry);
+        return ask(resolver, host, done, owner, resolve_out);
+    }
+    *addrs_out = entry->addrs;
+    *addrs_len_out = entry->addrs_len;
+    return entry->err;
+}
+
+/* The question itself goes on: its answer is as good for the next one. */
+void sp_resolve_cancel(struct sp_resolve **resolve)
+{
+    struct sp_resolve *waiter = *resolve;
+
+    *resolve = NULL;
+    if (waiter != NULL)
+        waiter_free(waiter);
+}
+
+/* ---- from beginning to end ---- */
+
+static void library_init(void)
+{
+    (void)ares_library_init(ARES_LIB_INIT_ALL); /* on Linux it counts, and cannot fail */
+}
+
+struct sp_resolver *sp_resolver_new(struct sp_loop *loop)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct sp_resolver *resolver = calloc(1, sizeof(*resolver));
+    struct ares_options options = {.timeout = TRY_MS,
+                                   .tries = TRIES,
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = resolver};
+
+    if (resolver == NULL)
+        return NULL;
+    pthread_once(&once, library_init);
+    resolver->loop = loop;
+    sp_list_init(&resolver->sockets);
+    sp_timer_init(&resolver->retry, on_retry);
+    if (sp_resolve_table_init(&resolver->table) != SP_OK) {
+        free(resolver);
+        return NULL;
+    }
+    if (ares_init_options(&resolver->channel, &options,
+                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
+        ARES_SUCCESS) {
+        sp_resolve_table_fini(&resolver->table);
+        free(resolver);
+        return NULL;
+    }
+    return resolver;
+}
+
+enum sp_err sp_resolver_use_servers(struct sp_resolver *resolver, const char *servers)
+{
+    return ares_set_servers_ports_csv(resolver->channel, servers) == ARES_SUCCESS ? SP_OK
+                                                                                  : SP_ERR_INVALID;
+}
+
+static void on_resolver_doomed(struct sp_doomed *doomed)
+{
+    free(sp_container_of(doomed, struct sp_resolver, doomed));
+}
+
+void sp_resolver_free(struct sp_resolver **resolver_ptr)
+{
+    struct sp_resolver *resolver = *resolver_ptr;
+    struct sp_resolve_entry *entry;
+
+    *resolver_ptr = NULL;
+    if (resolver == NULL)
+        return;
+    resolver->closing = true;
+    ares_destroy(resolver->channel); /* on_answer for all that are under way */
+    assert(resolver->asked == 0);
+    while ((entry = sp_resolve_table_any(&resolver->table)) != NULL)
+        entry_drop(entry);
+    sp_timer_stop(&resolver->retry);
+    while (!sp_list_empty(&resolver->sockets))
+        socket_drop(sp_container_of(resolver->sockets.next, struct dns_socket, link));
+    sp_resolve_table_fini(&resolver->table);
+    resolver->doomed.release = on_resolver_doomed;
+    sp_loop_doom(resolver->loop, &resolver->doomed);
+}
