@@ -151,7 +151,8 @@ enum sp_err sp_config_parse_size(const char *text, uint64_t *out) SP_MUST_CHECK;
 enum sp_err sp_config_parse_int(const char *text, int64_t *out) SP_MUST_CHECK;
 
 /* ---- paths.c ---- */
-/* `path` made absolute against the file's folder; NULL: no memory. "" stays "". */
+/* `path` made absolute against the file's folder; NULL: no memory. "" and "-" (standard output)
+ * stay as they are. */
 char *sp_config_path_resolve(struct sp_config_reader *reader, const struct sp_config_file *file,
                              const char *path);
 /* A file's name and folder, kept by the snapshot. NULL: no memory. */

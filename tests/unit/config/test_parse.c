@@ -154,7 +154,7 @@ static void faults_of_form_name_their_line(void **state)
 
     assert_refused(f, "\nworkers 4", "t.conf:2: ");
     assert_refused(f, "workers = \n", "premature end of file");
-    assert_refused(f, "\nlimits {\n count = 3\n", "block `limits` that begins at line 2");
+    assert_refused(f, "\nlimits {\n count = 3\n", "block that begins at line 2");
     assert_refused(f, "limits { }\n}", "t.conf:2: unexpected closing brace");
     assert_refused(f, "listen { }", "missing title for section 'listen'");
     assert_refused(f, "limits \"x\" { }", "missing opening brace for section 'limits'");

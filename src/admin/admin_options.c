@@ -1,0 +1,11 @@
+/* The block `admin`, as a table. */
+#include "admin/admin_options.h"
+
+const struct sp_option sp_admin_option_table[] = {
+    {"socket", SP_OPTION_PATH, offsetof(struct sp_admin_options, socket),
+     "/run/sallyport/admin.sock", 0, 0, NULL, SP_OPTION_MAY_MISS | SP_OPTION_RESTART,
+     "The socket for `sallyport ctl` and `why`; \"\" for none."},
+    {"http", SP_OPTION_STRING, offsetof(struct sp_admin_options, http), "127.0.0.1:3180", 0, 0,
+     NULL, SP_OPTION_RESTART,
+     "The address that serves /metrics, /healthz, /readyz and the status page; \"\" for none."},
+    SP_OPT_END};

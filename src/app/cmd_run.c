@@ -1,0 +1,117 @@
+/* `sallyport run`: serve in the foreground. What needs root comes first (sockets, secrets, the pid
+ * file), then privileges go, then threads come. */
+#include "app/command.h"
+
+#include "app/load.h"
+#include "app/process.h"
+#include "app/server.h"
+#include "stats/stats.h"
+#include "util/hash.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* All is read, bound and written; become nobody in particular, and serve. */
+static bool serve(struct sp_app_loader *loader, struct sp_config *config,
+                  struct sp_proxy_snapshot *snapshot, struct sp_app_sockets *sockets)
+{
+    const struct sp_app_options *options = sp_app_options_of(config);
+    const struct sp_log_options *log = sp_config_one(config, "log")->options;
+    bool well;
+
+    if (sp_process_write_pid(options->pid_file) != SP_OK) {
+        fprintf(stderr, "sallyport: the pid file %s cannot be written: %s\n", options->pid_file,
+                strerror(errno));
+        return false;
+    }
+    if (sp_process_become(options->user) != SP_OK) {
+        sp_process_remove_pid(options->pid_file);
+        return false;
+    }
+    if (sp_log_open(log) != SP_OK) {
+        fprintf(stderr, "sallyport: the logs %s and %s cannot be opened%s%s: %s\n", log->access,
+                log->error, options->user[0] != '\0' ? " by user " : "", options->user,
+                strerror(errno));
+        sp_process_remove_pid(options->pid_file);
+        return false;
+    }
+    well = sp_server_run(loader, snapshot, sockets);
+    sp_log_close();
+    sp_process_remove_pid(options->pid_file);
+    return well;
+}
+
+static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *config,
+                           struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+{
+    struct sp_app_sockets sockets = {0};
+    size_t len;
+    const struct sp_listen *listens = sp_proxy_snapshot_listens(snapshot, &len);
+    enum sp_err err = sp_app_sockets_bind(&sockets, config, listens, len,
+                                          sp_server_workers(sp_app_options_of(config)), NULL, NULL,
+                                          faults);
+    bool well = false;
+
+    sp_app_faults_print(faults);
+    if (err == SP_OK)
+        well = serve(loader, config, snapshot, &sockets);
+    sp_app_sockets_fini(&sockets);
+    return well;
+}
+
+static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
+                       struct sp_config_faults *faults)
+{
+    struct sp_proxy_snapshot *snapshot;
+    bool well = false;
+
+    if (sp_stats_init(sp_server_workers(sp_app_options_of(config))) != SP_OK) {
+        fprintf(stderr, "sallyport: out of memory\n");
+        return false;
+    }
+    snapshot = sp_app_loader_compile(loader, config, NULL, faults);
+    if (snapshot == NULL) {
+        sp_app_faults_print(faults);
+    } else {
+        well = bind_and_serve(loader, config, snapshot, faults);
+        sp_proxy_snapshot_unref(&snapshot);
+    }
+    sp_stats_fini();
+    return well;
+}
+
+static enum sp_exit run(const struct sp_app_args *args)
+{
+    static struct sp_app_loader loader;
+    struct sp_config_faults faults;
+    struct sp_config *config;
+    bool well = false;
+
+    sp_process_prepare();
+    if (sp_hash_setup() != SP_OK) {
+        fprintf(stderr, "sallyport: the system gives no random numbers\n");
+        return SP_EXIT_UNWELL;
+    }
+    sp_app_loader_init(&loader, args->config);
+    sp_config_faults_init(&faults);
+    config = sp_app_loader_read(&loader, &faults);
+    if (config == NULL)
+        sp_app_faults_print(&faults);
+    else
+        well = run_config(&loader, config, &faults);
+    if (config != NULL)
+        sp_config_unref(&config);
+    sp_config_faults_fini(&faults);
+    return well ? SP_EXIT_WELL : SP_EXIT_UNWELL;
+}
+
+const struct sp_app_command sp_cmd_run = {
+    .name = "run",
+    .summary = "Serve in the foreground",
+    .usage = "[-c FILE]",
+    .help =
+        "Signals: TERM and INT drain (for shutdown_timeout) and end, a second one cuts what is\n"
+        "left; HUP reads the configuration anew; USR1 opens the log files anew.\n",
+    .run = run,
+};

@@ -1,0 +1,130 @@
+/* From a command line to a command: which one, its flags, its operands, and what to say when that
+ * cannot be made out. Nothing here knows what a command does. */
+#include "app/command.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const struct sp_app_command *const sp_app_commands[] = {
+    &sp_cmd_run, &sp_cmd_check, &sp_cmd_version, &sp_cmd_help, NULL,
+};
+
+const struct sp_app_command *sp_app_command_find(const char *name)
+{
+    for (size_t i = 0; sp_app_commands[i] != NULL; i++)
+        if (strcmp(sp_app_commands[i]->name, name) == 0)
+            return sp_app_commands[i];
+    return NULL;
+}
+
+void sp_app_command_describe(const struct sp_app_command *command)
+{
+    printf("usage: sallyport %s%s%s\n\n%s.\n", command->name, command->usage[0] != '\0' ? " " : "",
+           command->usage, command->summary);
+    if (!command->no_config)
+        printf("\n  -c FILE   the configuration (default: %s)\n", SP_APP_CONFIG_DEFAULT);
+    if (command->help != NULL)
+        printf("\n%s", command->help);
+}
+
+const char *sp_app_args_get(const struct sp_app_args *args, const char *flag)
+{
+    const char *const *flags = args->command->flags;
+
+    for (size_t i = 0; flags != NULL && flags[i] != NULL; i++)
+        if (strcmp(flags[i], flag) == 0)
+            return args->values[i];
+    return NULL;
+}
+
+static enum sp_exit usage_fault(const struct sp_app_command *command, const char *what,
+                                const char *word)
+{
+    fprintf(stderr, "sallyport %s: %s%s\nusage: sallyport %s %s\n", command->name, what, word,
+            command->name, command->usage);
+    return SP_EXIT_USAGE;
+}
+
+/* Where a flag's value goes; NULL: no such flag. */
+static const char **slot_of(struct sp_app_args *args, const char *flag)
+{
+    const char *const *flags = args->command->flags;
+
+    if (strcmp(flag, "-c") == 0 && !args->command->no_config)
+        return &args->config;
+    for (size_t i = 0; flags != NULL && flags[i] != NULL && i < SP_APP_FLAGS_MAX; i++)
+        if (strcmp(flags[i], flag) == 0)
+            return &args->values[i];
+    return NULL;
+}
+
+/* Flags may stand anywhere before "--"; operands are gathered at the front of argv. */
+static enum sp_exit take_apart(struct sp_app_args *args, int argc, char **argv)
+{
+    bool flags_over = false;
+
+    args->operands = argv;
+    for (int i = 0; i < argc; i++) {
+        const char **slot;
+
+        if (flags_over || argv[i][0] != '-' || argv[i][1] == '\0') {
+            args->operands[args->operands_len++] = argv[i];
+            continue;
+        }
+        if (strcmp(argv[i], "--") == 0) {
+            flags_over = true;
+            continue;
+        }
+        slot = slot_of(args, argv[i]);
+        if (slot == NULL)
+            return usage_fault(args->command, "there is no flag ", argv[i]);
+        if (i + 1 == argc)
+            return usage_fault(args->command, "a value must follow ", argv[i]);
+        *slot = argv[++i];
+    }
+    if (args->operands_len < args->command->operands_min)
+        return usage_fault(args->command, "something is missing", "");
+    if (args->operands_len > args->command->operands_max)
+        return usage_fault(args->command,
+                           "too much: ", args->operands[args->command->operands_max]);
+    return SP_EXIT_WELL;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static enum sp_exit run_command(const struct sp_app_command *command, int argc, char **argv)
+{
+    struct sp_app_args args = {.command = command, .config = SP_APP_CONFIG_DEFAULT};
+    enum sp_exit status;
+
+    if (wants_help(argc, argv)) {
+        sp_app_command_describe(command);
+        return SP_EXIT_WELL;
+    }
+    status = take_apart(&args, argc, argv);
+    return status == SP_EXIT_WELL ? command->run(&args) : status;
+}
+
+enum sp_exit sp_app_main(int argc, char **argv)
+{
+    const struct sp_app_command *command;
+
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0))
+        return run_command(&sp_cmd_help, 0, NULL);
+    if (argc > 1 && strcmp(argv[1], "--version") == 0)
+        return run_command(&sp_cmd_version, 0, NULL);
+    if (argc < 2 || argv[1][0] == '-') /* no command is named: serve */
+        return run_command(&sp_cmd_run, argc > 0 ? argc - 1 : 0, argv + (argc > 0));
+    command = sp_app_command_find(argv[1]);
+    if (command != NULL)
+        return run_command(command, argc - 2, argv + 2);
+    fprintf(stderr, "sallyport: there is no command \"%.60s\"; \"sallyport help\" lists them\n",
+            argv[1]);
+    return SP_EXIT_USAGE;
+}

@@ -1,0 +1,26 @@
+/* What a daemon asks of its operating system: descriptors, CPUs, another user, a pid file, and
+ * words to the service manager. Main thread, before any other thread is there (but for notify). */
+#ifndef SP_APP_PROCESS_H
+#define SP_APP_PROCESS_H
+
+#include "log/log.h"
+
+#include <sys/types.h>
+
+/* As many descriptors as the hard limit allows; SIGPIPE ignored; files made are not for everybody.
+ */
+void sp_process_prepare(void);
+/* CPUs that this process may run on; at least 1. */
+unsigned sp_process_cpus(void);
+/* Become `user` with its groups and without any capability; "" stays. Either way no program started
+ * from here can gain privileges. SP_ERR_NOT_FOUND, SP_ERR_IO: told on standard error. */
+enum sp_err sp_process_become(const char *user) SP_MUST_CHECK;
+/* "" does nothing. SP_ERR_IO: errno. */
+enum sp_err sp_process_write_pid(const char *path) SP_MUST_CHECK;
+/* Only if it is still this process's. */
+void sp_process_remove_pid(const char *path);
+
+/* To systemd, where it is listening; else nothing. */
+void sp_process_tell(const char *state);
+
+#endif

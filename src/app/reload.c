@@ -1,0 +1,188 @@
+/* Reload: everything is read and checked as at the start; only when nothing is wrong do the workers
+ * get the new snapshot. Exchanges under way keep theirs, tunnels are not touched. */
+#include "app/server_priv.h"
+
+#include "app/process.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- what a reload cannot change ---- */
+
+static const void *field(const struct sp_config_block *block, const struct sp_option *option)
+{
+    return (const char *)block->options + option->offset;
+}
+
+/* Only types that such options have: a list or a secret counts as the same. */
+static bool is_same(const struct sp_option *option, const struct sp_config_block *a,
+                    const struct sp_config_block *b)
+{
+    switch (option->type) {
+    case SP_OPTION_STRING:
+    case SP_OPTION_PATH:
+        return strcmp(*(char *const *)field(a, option), *(char *const *)field(b, option)) == 0;
+    case SP_OPTION_BOOL: return *(const bool *)field(a, option) == *(const bool *)field(b, option);
+    case SP_OPTION_INT:
+        return *(const int64_t *)field(a, option) == *(const int64_t *)field(b, option);
+    case SP_OPTION_MILLIS:
+    case SP_OPTION_SIZE:
+        return *(const uint64_t *)field(a, option) == *(const uint64_t *)field(b, option);
+    case SP_OPTION_CHOICE: return *(const int *)field(a, option) == *(const int *)field(b, option);
+    case SP_OPTION_LIST:
+    case SP_OPTION_SECRET: break;
+    }
+    return true;
+}
+
+static void tell_what_waits(struct sp_server *server, const struct sp_config *before,
+                            const struct sp_config *now)
+{
+    for (const struct sp_config_section *s = server->loader->sections; s->options != NULL; s++) {
+        if (s->titled)
+            continue;
+        for (const struct sp_option *o = s->options; o->name != NULL; o++)
+            if ((o->flags & SP_OPTION_RESTART) != 0 &&
+                !is_same(o, sp_config_one(before, s->name), sp_config_one(now, s->name)))
+                sp_log_warning(&server->log,
+                               "event=restart_needed block=%s key=%s detail=\"the new value is "
+                               "taken up by a restart\"",
+                               s->name != NULL ? s->name : "top", o->name);
+    }
+}
+
+/* ---- the new snapshot ---- */
+
+/* Is this a listener that the workers do not have yet? */
+static bool is_new(void *owner, const struct sp_listen *listen)
+{
+    const struct sp_server *server = owner;
+    size_t len;
+    const struct sp_listen *have = sp_proxy_snapshot_listens(server->snapshot, &len);
+
+    for (size_t i = 0; i < len; i++)
+        if (have[i].addr.port == listen->addr.port && have[i].addr.scope == listen->addr.scope &&
+            sp_addr_same_ip(&have[i].addr, &listen->addr))
+            return false;
+    return true;
+}
+
+/* NULL: faults were added. `sockets` then holds nothing. */
+static struct sp_proxy_snapshot *read_snapshot(struct sp_server *server,
+                                               struct sp_app_sockets *sockets,
+                                               struct sp_config_faults *faults)
+{
+    struct sp_config *config = sp_app_loader_read(server->loader, faults);
+    struct sp_proxy_snapshot *snapshot = NULL;
+    const struct sp_listen *listens;
+    size_t len;
+
+    if (config == NULL)
+        return NULL;
+    snapshot = sp_app_loader_compile(server->loader, config, &server->log, faults);
+    if (snapshot != NULL) {
+        listens = sp_proxy_snapshot_listens(snapshot, &len);
+        if (sp_app_sockets_bind(sockets, config, listens, len, server->workers_len, is_new, server,
+                                faults) != SP_OK)
+            sp_proxy_snapshot_unref(&snapshot);
+    }
+    sp_config_unref(&config);
+    return snapshot;
+}
+
+/* What the whole process shares: new limits for cache and guard, the log's level. */
+static void apply_shared(struct sp_server *server, const struct sp_config *config)
+{
+    const struct sp_log_options *log = sp_config_one(config, "log")->options;
+
+    sp_auth_shared_apply(&server->shared, sp_config_one(config, "cache")->options,
+                         sp_config_one(config, "guard")->options);
+    sp_log_set_level((enum sp_log_level)log->level);
+}
+
+static void hand_out(struct sp_server *server, struct sp_proxy_snapshot *snapshot,
+                     struct sp_app_sockets *sockets)
+{
+    sp_server_enter(server, SP_SERVER_RELOADING);
+    tell_what_waits(server, sp_proxy_snapshot_config(server->snapshot),
+                    sp_proxy_snapshot_config(snapshot));
+    apply_shared(server, sp_proxy_snapshot_config(snapshot));
+    server->apply_failed = false;
+    server->replies_due = server->workers_len;
+    for (unsigned i = 0; i < server->workers_len; i++)
+        sp_app_worker_apply(server->workers[i], snapshot, sockets);
+    sp_proxy_snapshot_unref(&server->snapshot);
+    server->snapshot = snapshot;
+}
+
+/* systemd's protocol for Type=notify-reload: the moment is told so that it can match the answer. */
+static void tell_reloading(void)
+{
+    struct timespec now = {0};
+    char text[80];
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading",
+             (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+    sp_process_tell(text);
+}
+
+static void tell_serving(const struct sp_server *server, const char *how)
+{
+    char text[120];
+
+    snprintf(text, sizeof(text), "READY=1\nSTATUS=Serving with %u workers%s", server->workers_len,
+             how);
+    sp_process_tell(text);
+}
+
+void sp_server_reload(struct sp_server *server)
+{
+    struct sp_app_sockets sockets = {0};
+    struct sp_proxy_snapshot *snapshot;
+    struct sp_config_faults faults;
+
+    if (server->state != SP_SERVER_SERVING) {
+        server->reload_again = true; /* at rest again, it is done; when ending, it is moot */
+        return;
+    }
+    tell_reloading();
+    sp_config_faults_init(&faults);
+    snapshot = read_snapshot(server, &sockets, &faults);
+    sp_app_faults_log(&faults, &server->log);
+    if (snapshot != NULL) {
+        hand_out(server, snapshot, &sockets);
+    } else {
+        sp_log_error(&server->log,
+                     "event=reload_refused faults=%u detail=\"nothing has changed: the old "
+                     "configuration goes on serving\"",
+                     faults.count);
+        tell_serving(server, "; the last reload was refused, see the log");
+    }
+    sp_app_sockets_fini(&sockets);
+    sp_config_faults_fini(&faults);
+}
+
+void sp_server_on_applied(void *owner, bool well)
+{
+    struct sp_server *server = owner;
+
+    server->apply_failed = server->apply_failed || !well;
+    if (--server->replies_due > 0 || server->state != SP_SERVER_RELOADING)
+        return;
+    sp_server_enter(server, SP_SERVER_SERVING);
+    if (server->apply_failed)
+        sp_log_error(&server->log, "event=reload_incomplete detail=\"a worker could not take up "
+                                   "the new configuration and serves by the old one; reload "
+                                   "again\"");
+    else
+        sp_log_info(&server->log, "event=reloaded");
+    tell_serving(server, server->apply_failed ? "; the last reload is incomplete" : "");
+    if (server->reload_again) {
+        server->reload_again = false;
+        sp_server_reload(server);
+    }
+}

@@ -1,0 +1,230 @@
+/* The server's life: set up what is shared, start the workers, wait, drain, take everything down
+ * again in the opposite order. */
+#include "app/server_priv.h"
+
+#include "app/process.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WATCH_MS   1000
+#define WORK_QUEUE 1024
+
+static const char *const state_names[] = {"starting", "serving", "reloading", "draining", "ended"};
+
+/* may_enter[from][to] */
+static const bool may_enter[5][5] = {
+    [SP_SERVER_STARTING] =
+        {[SP_SERVER_SERVING] = true, [SP_SERVER_DRAINING] = true, [SP_SERVER_ENDED] = true},
+    [SP_SERVER_SERVING] =
+        {[SP_SERVER_RELOADING] = true, [SP_SERVER_DRAINING] = true, [SP_SERVER_ENDED] = true},
+    [SP_SERVER_RELOADING] =
+        {[SP_SERVER_SERVING] = true, [SP_SERVER_DRAINING] = true, [SP_SERVER_ENDED] = true},
+    [SP_SERVER_DRAINING] = {[SP_SERVER_ENDED] = true},
+};
+
+void sp_server_enter(struct sp_server *server, enum sp_server_state next)
+{
+    assert(may_enter[server->state][next]);
+    sp_log_debug(&server->log, "event=state what=server from=%s to=%s", state_names[server->state],
+                 state_names[next]);
+    server->state = next;
+}
+
+unsigned sp_server_workers(const struct sp_app_options *options)
+{
+    return options->workers > 0 ? (unsigned)options->workers : sp_process_cpus();
+}
+
+/* ---- watched files ---- */
+
+static void run_watch(struct sp_work *work)
+{
+    struct sp_server *server = sp_container_of(work, struct sp_server, watch_work);
+
+    sp_auth_plan_poll(server->watch_plan);
+    sp_auth_plan_unref(&server->watch_plan);
+    atomic_store_explicit(&server->watch_busy, false, memory_order_release);
+}
+
+static void on_watch(struct sp_timer *timer)
+{
+    struct sp_server *server = sp_container_of(timer, struct sp_server, watch_timer);
+
+    sp_timer_start(server->loop, &server->watch_timer, WATCH_MS);
+    if (atomic_load_explicit(&server->watch_busy, memory_order_acquire))
+        return; /* a slow disk: the next look is soon enough */
+    server->watch_plan = sp_auth_plan_ref(sp_proxy_snapshot_plan(server->snapshot));
+    server->watch_work = (struct sp_work){.run = run_watch};
+    atomic_store_explicit(&server->watch_busy, true, memory_order_relaxed);
+    if (sp_work_pool_run(server->pool, &server->watch_work) != SP_OK) {
+        sp_auth_plan_unref(&server->watch_plan);
+        atomic_store_explicit(&server->watch_busy, false, memory_order_relaxed);
+    }
+}
+
+/* ---- the end ---- */
+
+static void end(struct sp_server *server)
+{
+    sp_server_enter(server, SP_SERVER_ENDED);
+    sp_timer_stop(&server->watch_timer);
+    sp_server_signals_close(server);
+    sp_loop_stop(server->loop);
+}
+
+static void drain_workers(struct sp_server *server, uint64_t timeout_ms)
+{
+    for (unsigned i = 0; i < server->workers_len; i++)
+        sp_app_worker_drain(server->workers[i], timeout_ms);
+}
+
+void sp_server_drain(struct sp_server *server)
+{
+    const struct sp_app_options *options = sp_app_options_of(
+        sp_proxy_snapshot_config(server->snapshot));
+
+    if (server->state == SP_SERVER_ENDED)
+        return;
+    if (server->state == SP_SERVER_DRAINING) {
+        sp_log_warning(&server->log, "event=cut detail=\"asked twice: what is left is cut\"");
+        drain_workers(server, 0);
+        return;
+    }
+    sp_server_enter(server, SP_SERVER_DRAINING);
+    sp_process_tell("STOPPING=1\nSTATUS=Draining: requests and tunnels may finish");
+    sp_log_info(&server->log, "event=draining timeout_ms=%llu",
+                (unsigned long long)options->shutdown_timeout_ms);
+    drain_workers(server, options->shutdown_timeout_ms);
+}
+
+/* ---- what workers say ---- */
+
+static void log_listening(struct sp_server *server)
+{
+    size_t len;
+    const struct sp_listen *listens = sp_proxy_snapshot_listens(server->snapshot, &len);
+
+    for (size_t i = 0; i < len; i++)
+        sp_log_info(&server->log, "event=listening listener=%s tls=%s", listens[i].title,
+                    listens[i].tls != NULL ? "true" : "false");
+}
+
+static void on_up(void *owner)
+{
+    struct sp_server *server = owner;
+    char text[80];
+
+    if (++server->workers_up < server->workers_len || server->state != SP_SERVER_STARTING)
+        return;
+    sp_server_enter(server, SP_SERVER_SERVING);
+    log_listening(server);
+    sp_log_info(&server->log, "event=ready workers=%u version=" SP_VERSION, server->workers_len);
+    snprintf(text, sizeof(text), "READY=1\nSTATUS=Serving with %u workers", server->workers_len);
+    sp_process_tell(text);
+    if (server->reload_again) {
+        server->reload_again = false;
+        sp_server_reload(server);
+    }
+}
+
+static void on_ended(void *owner)
+{
+    struct sp_server *server = owner;
+
+    server->workers_ended++;
+    if (server->state != SP_SERVER_DRAINING && server->state != SP_SERVER_ENDED) {
+        server->failed = true;
+        sp_log_error(&server->log, "event=worker_ended detail=\"a worker could not go on; "
+                                   "sallyport ends\"");
+        sp_server_drain(server);
+    }
+    if (server->workers_ended == server->workers_len && server->state == SP_SERVER_DRAINING)
+        end(server);
+}
+
+/* ---- setting up and taking down ---- */
+
+static enum sp_err start_workers(struct sp_server *server, struct sp_app_sockets *sockets)
+{
+    struct sp_app_worker_events events = {
+        .up = on_up, .applied = sp_server_on_applied, .ended = on_ended, .owner = server};
+    unsigned wanted = sockets->workers;
+
+    server->workers = calloc(wanted, sizeof(struct sp_app_worker *));
+    if (server->workers == NULL)
+        return SP_ERR_NOMEM;
+    for (unsigned i = 0; i < wanted; i++) {
+        server->workers[i] = sp_app_worker_start(i, server->loop, server->pool, server->snapshot,
+                                                 sockets, &server->shared, &server->log, &events);
+        if (server->workers[i] == NULL)
+            return SP_ERR_NOMEM;
+        server->workers_len = i + 1;
+    }
+    return SP_OK;
+}
+
+static enum sp_err set_up(struct sp_server *server)
+{
+    const struct sp_config *config = sp_proxy_snapshot_config(server->snapshot);
+    unsigned cpus = sp_process_cpus();
+
+    server->pool = sp_work_pool_new(cpus > 4 ? cpus : 4, WORK_QUEUE);
+    if (server->pool == NULL)
+        return SP_ERR_NOMEM;
+    server->loop = sp_loop_new(server->pool);
+    if (server->loop == NULL)
+        return SP_ERR_NOMEM;
+    return sp_auth_shared_init(&server->shared, sp_config_one(config, "cache")->options,
+                               sp_config_one(config, "guard")->options);
+}
+
+static void take_down(struct sp_server *server)
+{
+    for (unsigned i = 0; i < server->workers_len; i++)
+        sp_app_worker_free(&server->workers[i]);
+    free(server->workers);
+    if (server->loop != NULL)
+        sp_loop_free(&server->loop);
+    if (server->pool != NULL)
+        sp_work_pool_free(&server->pool); /* waits for a look at watched files */
+    sp_auth_shared_fini(&server->shared);
+    sp_proxy_snapshot_unref(&server->snapshot);
+}
+
+/* The loop runs even if not all could be started: those that were have to end on it. */
+static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
+{
+    bool well = sp_server_signals_open(server) == SP_OK && start_workers(server, sockets) == SP_OK;
+
+    if (!well) {
+        server->failed = true;
+        sp_log_error(&server->log, "event=start_failed detail=\"no memory, or no threads\"");
+        if (server->workers_len > 0)
+            sp_server_drain(server);
+        else
+            end(server);
+    } else {
+        sp_timer_start(server->loop, &server->watch_timer, WATCH_MS);
+    }
+    sp_loop_run(server->loop);
+}
+
+bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snapshot,
+                   struct sp_app_sockets *sockets)
+{
+    struct sp_server server = {
+        .state = SP_SERVER_STARTING, .loader = loader, .snapshot = sp_proxy_snapshot_ref(snapshot)};
+
+    sp_timer_init(&server.watch_timer, on_watch);
+    if (set_up(&server) == SP_OK) {
+        serve(&server, sockets);
+        sp_log_info(&server.log, "event=ended well=%s", server.failed ? "false" : "true");
+    } else {
+        server.failed = true;
+        sp_log_error(&server.log, "event=start_failed detail=\"no memory, or no threads\"");
+    }
+    take_down(&server);
+    return !server.failed;
+}

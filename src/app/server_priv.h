@@ -1,0 +1,67 @@
+/* Inside the server: its one struct, shared by server.c (life), signals.c and reload.c. */
+#ifndef SP_APP_SERVER_PRIV_H
+#define SP_APP_SERVER_PRIV_H
+
+#include "app/server.h"
+#include "app/worker.h"
+#include "net/loop.h"
+#include "net/work.h"
+
+#include <stdatomic.h>
+#include <uv.h>
+
+#define SP_SERVER_SIGNALS 4
+
+enum sp_server_state {
+    SP_SERVER_STARTING,  /* workers set up their proxies */
+    SP_SERVER_SERVING,   /* all of them are up */
+    SP_SERVER_RELOADING, /* workers take up a new snapshot */
+    SP_SERVER_DRAINING,  /* nothing new is accepted */
+    SP_SERVER_ENDED,     /* no worker is left */
+};
+
+/* On sp_server_run's stack. */
+struct sp_server {
+    enum sp_server_state state;
+    struct sp_app_loader *loader;
+    struct sp_proxy_snapshot *snapshot; /* the newest */
+    struct sp_log log;
+
+    struct sp_loop *loop;
+    struct sp_work_pool *pool;
+    struct sp_auth_shared shared;
+    struct sp_app_worker **workers;
+    unsigned workers_len;   /* started */
+    unsigned workers_up;    /* serve, or did */
+    unsigned workers_ended; /* are no more */
+    bool failed;            /* a worker could not start, or ended unasked */
+
+    unsigned replies_due; /* of workers that take up a snapshot */
+    bool apply_failed;    /* one of them could not */
+    bool reload_again;    /* HUP came meanwhile */
+
+    uv_signal_t signals[SP_SERVER_SIGNALS];
+    unsigned signals_open;
+
+    struct sp_timer watch_timer;
+    struct sp_work watch_work; /* looks at watched files; one at a time */
+    struct sp_auth_plan *watch_plan;
+    atomic_bool watch_busy;
+};
+
+/* ---- server.c ---- */
+void sp_server_enter(struct sp_server *server, enum sp_server_state next);
+/* Begins, or hurries, the end. */
+void sp_server_drain(struct sp_server *server);
+
+/* ---- signals.c ---- */
+enum sp_err sp_server_signals_open(struct sp_server *server) SP_MUST_CHECK;
+void sp_server_signals_close(struct sp_server *server);
+
+/* ---- reload.c ---- */
+/* Reads everything anew. A fault is logged and changes nothing. */
+void sp_server_reload(struct sp_server *server);
+/* A worker has, or has not, taken up the snapshot. */
+void sp_server_on_applied(void *owner, bool well);
+
+#endif

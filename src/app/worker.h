@@ -1,0 +1,36 @@
+/* One worker: a thread, its loop, and the proxy on it. Made and asked by the main thread; what it
+ * has to say comes back as mail on the main loop. */
+#ifndef SP_APP_WORKER_H
+#define SP_APP_WORKER_H
+
+#include "app/bind.h"
+#include "proxy/proxy.h"
+
+struct sp_app_worker;
+
+/* All of them are called on the main loop, each in a turn of its own. */
+struct sp_app_worker_events {
+    void (*up)(void *owner);                 /* serves; once, unless it ends before */
+    void (*applied)(void *owner, bool well); /* once for each apply */
+    void (*ended)(void *owner);              /* once; free it when the main loop has ended too */
+    void *owner;
+};
+
+/* Takes its descriptors out of `sockets`, and a reference to the snapshot. `shared`, `main_loop`,
+ * `pool` and `log` outlive the worker. NULL: no memory or no thread. */
+struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_loop,
+                                          struct sp_work_pool *pool,
+                                          struct sp_proxy_snapshot *snapshot,
+                                          struct sp_app_sockets *sockets,
+                                          struct sp_auth_shared *shared, const struct sp_log *log,
+                                          const struct sp_app_worker_events *events) SP_MUST_CHECK;
+/* Take up a snapshot, and serve the listeners that `sockets` has descriptors for. One at a time:
+ * the next only after `applied`. */
+void sp_app_worker_apply(struct sp_app_worker *worker, struct sp_proxy_snapshot *snapshot,
+                         struct sp_app_sockets *sockets);
+/* Stop accepting; end when all is done, or after `timeout_ms` (a second call shortens it). */
+void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms);
+/* After `ended`, and after the main loop: joins the thread. */
+void sp_app_worker_free(struct sp_app_worker **worker);
+
+#endif
