@@ -1,0 +1,470 @@
+/* One directory server as one worker sees it: connections, who waits for one, and whether it is
+ * worth asking (the breaker). Loop thread only. */
+#include "backends/ldap/ldap_priv.h"
+
+#include "backends/ldap/ldap_login.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FAULTS_MAX     3    /* in a row; the breaker opens */
+#define PAUSE_FIRST_MS 5000 /* doubling */
+#define PAUSE_MAX_MS   60000
+#define FAIL_BACK_MS   30000 /* a preferred server is looked at so often while another serves */
+
+void sp_ldap_server_init(struct sp_ldap_server *server, struct sp_auth_backend *backend,
+                         unsigned index)
+{
+    server->backend = backend;
+    server->uri = &backend->config->servers[index];
+    server->index = index;
+    server->state = SP_LDAP_SERVER_UP;
+    sp_list_init(&server->conns);
+    sp_list_init(&server->idle);
+    sp_list_init(&server->bind_queue);
+    sp_list_init(&server->search_queue);
+    sp_ldap_metrics_init(&server->metrics, backend->host, server->uri->text);
+}
+
+static void close_conns(struct sp_ldap_server *server)
+{
+    while (!sp_list_empty(&server->conns)) {
+        struct sp_ldap_conn *conn = sp_container_of(server->conns.next, struct sp_ldap_conn, link);
+
+        sp_ldap_conn_close(&conn);
+    }
+    if (server->service != NULL) {
+        struct sp_ldap_conn *conn = server->service;
+
+        sp_ldap_conn_close(&conn);
+    }
+}
+
+void sp_ldap_server_close(struct sp_ldap_server *server)
+{
+    assert(server->queued == 0);
+    close_conns(server);
+}
+
+/* ---- the queues ---- */
+
+void sp_ldap_server_submit(struct sp_ldap_server *server, struct sp_ldap_login *login, bool first)
+{
+    struct sp_list *queue = sp_ldap_login_wants_bind(login) ? &server->bind_queue
+                                                            : &server->search_queue;
+
+    if (server->queued >= SP_LDAP_QUEUE_MAX) {
+        sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL,
+                                  "too many logins wait for this server");
+        return;
+    }
+    if (first)
+        sp_list_push_front(queue, &login->link);
+    else
+        sp_list_push(queue, &login->link);
+    server->queued++;
+    sp_ldap_backend_wake_at(server->backend, login->due_ms);
+    sp_ldap_server_pump(server);
+}
+
+void sp_ldap_server_withdraw(struct sp_ldap_server *server, struct sp_ldap_login *login)
+{
+    sp_list_remove(&login->link);
+    assert(server->queued > 0);
+    server->queued--;
+}
+
+static struct sp_ldap_login *first_of(struct sp_list *queue)
+{
+    return sp_list_empty(queue) ? NULL : sp_container_of(queue->next, struct sp_ldap_login, link);
+}
+
+static void send_failed(struct sp_ldap_conn *conn, struct sp_ldap_login *login, enum sp_err err)
+{
+    if (err == SP_ERR_CLOSED) {
+        sp_ldap_conn_lost(conn,
+                          "the connection was closed"); /* first, or it would be chosen again */
+        sp_ldap_login_again(login, "the connection was closed");
+    } else {
+        sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL, "the request could not be made");
+    }
+}
+
+/* True: one was sent or disposed of, look again. */
+static bool pump_one_bind(struct sp_ldap_server *server)
+{
+    struct sp_ldap_login *login = first_of(&server->bind_queue);
+    struct sp_ldap_conn *conn;
+    enum sp_err err;
+
+    if (login == NULL || sp_list_empty(&server->idle))
+        return false;
+    conn = sp_container_of(server->idle.next, struct sp_ldap_conn, idle_link);
+    sp_ldap_server_withdraw(server, login);
+    err = sp_ldap_conn_send_bind(conn, login);
+    if (err != SP_OK)
+        send_failed(conn, login, err);
+    return true;
+}
+
+static bool pump_one_search(struct sp_ldap_server *server)
+{
+    struct sp_ldap_login *login = first_of(&server->search_queue);
+    struct sp_ldap_conn *conn = server->service;
+    enum sp_err err;
+
+    if (login == NULL || conn == NULL || conn->state == SP_LDAP_CONN_DIALLING ||
+        conn->flights_len >= SP_LDAP_FLIGHTS_MAX)
+        return false;
+    sp_ldap_server_withdraw(server, login);
+    err = sp_ldap_conn_send_search(conn, login);
+    if (err != SP_OK)
+        send_failed(conn, login, err);
+    return true;
+}
+
+static size_t length_to(const struct sp_list *queue, size_t enough)
+{
+    const struct sp_list *node;
+    size_t len = 0;
+
+    SP_LIST_EACH (node, queue) {
+        if (++len >= enough)
+            break;
+    }
+    return len;
+}
+
+/* As many dials as logins wait without a connection to come, within the bounds. */
+static enum sp_err dial_more(struct sp_ldap_server *server)
+{
+    size_t limit = (size_t)server->backend->config->options->connections;
+    size_t waiting = length_to(&server->bind_queue, SP_LDAP_DIALS_MAX);
+    enum sp_err err = SP_OK;
+
+    while (err == SP_OK && server->dials < waiting && server->dials < SP_LDAP_DIALS_MAX &&
+           server->conns_len < limit) {
+        struct sp_ldap_conn *conn;
+
+        err = sp_ldap_conn_open(server, false, false, &conn);
+    }
+    /* No room in the pool, yet a connection exists or is coming: the logins can wait for that. */
+    return server->conns_len > 0 ? SP_OK : err;
+}
+
+static enum sp_err dial_service(struct sp_ldap_server *server)
+{
+    struct sp_ldap_conn *conn;
+
+    if (sp_list_empty(&server->search_queue) || server->service != NULL)
+        return SP_OK;
+    if (!sp_ldap_service_may_try(server->backend->config))
+        return SP_ERR_DENIED;
+    return sp_ldap_conn_open(server, true, false, &conn);
+}
+
+void sp_ldap_server_pump(struct sp_ldap_server *server)
+{
+    enum sp_err err;
+
+    if (server->state != SP_LDAP_SERVER_UP || server->backend->closing)
+        return;
+    while (pump_one_search(server) || pump_one_bind(server))
+        ;
+    if (server->state != SP_LDAP_SERVER_UP)
+        return;
+    err = dial_more(server);
+    if (err == SP_OK)
+        err = dial_service(server);
+    if (err == SP_ERR_DENIED)
+        sp_ldap_server_fault(server, SP_LDAP_FAULT_SERVICE,
+                             "the service identity was refused a moment ago");
+    else if (err != SP_OK)
+        sp_ldap_server_fault(server, SP_LDAP_FAULT_FULL, "no room to open a connection");
+}
+
+/* ---- the breaker ---- */
+
+/* xorshift; three quarters to five quarters of x, so that workers and machines do not knock in
+ * step. */
+static uint64_t jittered(struct sp_auth_backend *backend, uint64_t x)
+{
+    backend->random ^= backend->random << 13;
+    backend->random ^= backend->random >> 7;
+    backend->random ^= backend->random << 17;
+    return x - x / 4 + backend->random % (x / 2 + 1);
+}
+
+bool sp_ldap_server_probe_due(const struct sp_ldap_server *server)
+{
+    uint64_t pause = server->pause_ms;
+
+    if (server->state != SP_LDAP_SERVER_DOWN)
+        return false;
+    if (pause > FAIL_BACK_MS && sp_ldap_backend_other_up(server->backend, server))
+        pause = FAIL_BACK_MS;
+    return sp_ldap_now_ms(server->backend) >= server->down_ms + pause;
+}
+
+static bool needs_service(const struct sp_ldap_options *options)
+{
+    return options->user_dn[0] == '\0' || options->group_base[0] != '\0';
+}
+
+/* One dial with an answer at its end: the service identity's where logins need that, else any. */
+void sp_ldap_server_probe(struct sp_ldap_server *server)
+{
+    bool service = needs_service(server->backend->config->options);
+    struct sp_ldap_conn *conn;
+
+    if (service && !sp_ldap_service_may_try(server->backend->config))
+        return;
+    server->state = SP_LDAP_SERVER_PROBING;
+    if (sp_ldap_conn_open(server, service, !service, &conn) != SP_OK)
+        server->state = SP_LDAP_SERVER_DOWN; /* no room just now; the next login tries again */
+}
+
+void sp_ldap_server_well(struct sp_ldap_server *server)
+{
+    server->answered_ms = sp_ldap_now_ms(server->backend);
+    server->faults = 0;
+    if (server->state == SP_LDAP_SERVER_UP && server->fault == SP_LDAP_FAULT_NONE)
+        return;
+    if (server->state != SP_LDAP_SERVER_UP)
+        server->backend->host->log(server->backend->host, SP_LOG_INFO,
+                                   "event=ldap_server_up server=%s", server->uri->text);
+    server->state = SP_LDAP_SERVER_UP;
+    server->fault = SP_LDAP_FAULT_NONE;
+    server->pause_ms = 0;
+}
+
+/* Everything that waits at this server, or is in flight on it, to `out`, with its request let go.
+ */
+static void gather(struct sp_ldap_server *server, struct sp_list *out)
+{
+    struct sp_list *node;
+    struct sp_list *after;
+
+    sp_list_init(out);
+    sp_list_move_all(out, &server->search_queue);
+    sp_list_move_all(out, &server->bind_queue);
+    server->queued = 0;
+    SP_LIST_EACH_SAFE (node, after, &server->conns) {
+        struct sp_ldap_conn *conn = sp_container_of(node, struct sp_ldap_conn, link);
+        struct sp_ldap_login *login = conn->login;
+
+        if (login == NULL)
+            continue;
+        sp_ldap_conn_forget(conn, login);
+        sp_list_push(out, &login->link);
+    }
+    while (server->service != NULL && !sp_list_empty(&server->service->flights)) {
+        struct sp_ldap_login *login = sp_container_of(server->service->flights.next,
+                                                      struct sp_ldap_login, link);
+
+        sp_ldap_conn_forget(server->service, login);
+        sp_list_push(out, &login->link);
+    }
+}
+
+static void send_elsewhere(struct sp_list *logins, enum sp_ldap_fault fault, const char *words)
+{
+    struct sp_list *node;
+
+    while ((node = sp_list_shift(logins)) != NULL)
+        sp_ldap_login_elsewhere(sp_container_of(node, struct sp_ldap_login, link), fault, words);
+}
+
+static void open_breaker(struct sp_ldap_server *server)
+{
+    struct sp_auth_backend *backend = server->backend;
+    struct sp_list logins;
+    uint64_t pause = server->pause_ms == 0 ? PAUSE_FIRST_MS : server->pause_ms * 2;
+    bool news = server->state == SP_LDAP_SERVER_UP;
+
+    pause = pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
+    server->state = SP_LDAP_SERVER_DOWN;
+    server->pause_ms = pause;
+    server->down_ms = sp_ldap_now_ms(backend) + jittered(backend, pause) - pause;
+    backend->host->log(backend->host, news ? SP_LOG_WARNING : SP_LOG_DEBUG,
+                       "event=ldap_server_down server=%s reason=\"%s\" retry_after_s=%u",
+                       server->uri->text, server->fault_words, (unsigned)(pause / 1000));
+    gather(server, &logins);
+    close_conns(server);
+    send_elsewhere(&logins, server->fault, server->fault_words);
+}
+
+/* Logins that wait for a kind of connection of which there is none go elsewhere at once. */
+static void move_waiting(struct sp_ldap_server *server)
+{
+    struct sp_list logins;
+    struct sp_list *node;
+    unsigned moved = 0;
+
+    sp_list_init(&logins);
+    if (server->service == NULL)
+        sp_list_move_all(&logins, &server->search_queue);
+    if (server->conns_len == 0)
+        sp_list_move_all(&logins, &server->bind_queue);
+    SP_LIST_EACH (node, &logins)
+        moved++;
+    server->queued -= moved;
+    send_elsewhere(&logins, server->fault, server->fault_words);
+}
+
+/* A server that is silent, or whose TLS or service bind fails, will not do better at once; one that
+ * refused or broke a connection may have been restarted, and has three tries. */
+static bool opens_breaker(const struct sp_ldap_server *server, enum sp_ldap_fault fault)
+{
+    switch (fault) {
+    case SP_LDAP_FAULT_NONE:
+    case SP_LDAP_FAULT_STOPPED:
+    case SP_LDAP_FAULT_FULL: return server->state == SP_LDAP_SERVER_PROBING;
+    case SP_LDAP_FAULT_TIMEOUT:
+    case SP_LDAP_FAULT_TLS:
+    case SP_LDAP_FAULT_SERVICE: return true;
+    case SP_LDAP_FAULT_LOST:
+    case SP_LDAP_FAULT_CONNECT:
+    case SP_LDAP_FAULT_ANSWER:
+        return server->state == SP_LDAP_SERVER_PROBING || server->faults >= FAULTS_MAX;
+    }
+    return false;
+}
+
+void sp_ldap_server_fault(struct sp_ldap_server *server, enum sp_ldap_fault fault,
+                          const char *words)
+{
+    if (server->backend->closing || server->state == SP_LDAP_SERVER_DOWN)
+        return;
+    if (fault != SP_LDAP_FAULT_FULL)
+        server->faults++;
+    server->fault = fault;
+    if (words != server->fault_words)
+        snprintf(server->fault_words, sizeof(server->fault_words), "%s", words);
+    if (opens_breaker(server, fault))
+        open_breaker(server);
+    else
+        move_waiting(server);
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Deadlines in a queue are almost in order (a second try stands in front), and all are looked at:
+ * queues are short when a clock of some seconds strikes. */
+static uint64_t tick_queue(struct sp_ldap_server *server, struct sp_list *queue, uint64_t now_ms)
+{
+    struct sp_list *node;
+    struct sp_list *after;
+    uint64_t next = SP_LDAP_NEVER;
+
+    SP_LIST_EACH_SAFE (node, after, queue) {
+        struct sp_ldap_login *login = sp_container_of(node, struct sp_ldap_login, link);
+
+        if (login->due_ms > now_ms) {
+            next = earlier(next, login->due_ms);
+            continue;
+        }
+        sp_ldap_server_withdraw(server, login);
+        sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL, "no connection became free in time");
+    }
+    return next;
+}
+
+/* A request is overdue. Has the server said anything to anybody since it was sent? Then this one is
+ * slow, and nobody else suffers for it; if not, the server hangs. */
+static void overdue(struct sp_ldap_server *server, struct sp_ldap_login *login, uint64_t sent_ms)
+{
+    if (server->answered_ms <= sent_ms) {
+        sp_ldap_server_fault(server, SP_LDAP_FAULT_TIMEOUT, "no answer in time");
+    } else {
+        sp_ldap_conn_forget(login->conn, login);
+        sp_ldap_login_elsewhere(login, SP_LDAP_FAULT_TIMEOUT, "no answer in time");
+    }
+}
+
+static uint64_t tick_service(struct sp_ldap_server *server, uint64_t now_ms)
+{
+    uint64_t next = SP_LDAP_NEVER;
+
+    while (server->service != NULL && !sp_list_empty(&server->service->flights)) {
+        struct sp_ldap_login *login = sp_container_of(server->service->flights.next,
+                                                      struct sp_ldap_login, link);
+
+        if (login->due_ms > now_ms) {
+            next = login->due_ms;
+            break;
+        }
+        sp_ldap_metrics_count(&server->metrics, SP_LDAP_OP_SEARCH, SP_LDAP_OUTCOME_TIMEOUT);
+        overdue(server, login, login->sent_ms);
+    }
+    return next;
+}
+
+static uint64_t tick_idle(struct sp_ldap_server *server, struct sp_ldap_conn *conn, uint64_t now_ms)
+{
+    uint64_t due = conn->idle_since_ms + server->backend->config->options->idle_timeout_ms;
+
+    due = earlier(due, conn->renew_at_ms);
+    if (due > now_ms)
+        return due;
+    sp_ldap_conn_close(&conn);
+    return SP_LDAP_NEVER;
+}
+
+/* One overdue bind; its connection cannot be used for another while an answer may come. */
+static void tick_bind(struct sp_ldap_server *server, struct sp_ldap_conn *conn)
+{
+    struct sp_ldap_login *login = conn->login;
+    uint64_t sent_ms = conn->bind_sent_ms;
+
+    sp_ldap_metrics_count(&server->metrics, SP_LDAP_OP_BIND, SP_LDAP_OUTCOME_TIMEOUT);
+    if (server->answered_ms <= sent_ms) {
+        sp_ldap_server_fault(server, SP_LDAP_FAULT_TIMEOUT, "no answer in time");
+        return;
+    }
+    if (login != NULL)
+        sp_ldap_conn_forget(conn, login);
+    sp_ldap_conn_close(&conn);
+    if (login != NULL)
+        sp_ldap_login_elsewhere(login, SP_LDAP_FAULT_TIMEOUT, "no answer in time");
+}
+
+static uint64_t tick_conns(struct sp_ldap_server *server, uint64_t now_ms)
+{
+    struct sp_list *node = server->conns.next;
+    uint64_t next = SP_LDAP_NEVER;
+
+    while (node != &server->conns) {
+        struct sp_ldap_conn *conn = sp_container_of(node, struct sp_ldap_conn, link);
+
+        node = node->next;
+        if (conn->state == SP_LDAP_CONN_IDLE) {
+            next = earlier(next, tick_idle(server, conn, now_ms));
+        } else if (conn->state == SP_LDAP_CONN_BUSY && conn->bind_due_ms > now_ms) {
+            next = earlier(next, conn->bind_due_ms);
+        } else if (conn->state == SP_LDAP_CONN_BUSY) {
+            tick_bind(server, conn);
+            node = server->conns.next; /* any of them may have gone with it */
+        }
+    }
+    if (server->service != NULL && server->service->state == SP_LDAP_CONN_IDLE)
+        next = earlier(next, tick_idle(server, server->service, now_ms));
+    return next;
+}
+
+uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms)
+{
+    uint64_t next = tick_service(server, now_ms);
+
+    next = earlier(next, tick_conns(server, now_ms));
+    next = earlier(next, tick_queue(server, &server->search_queue, now_ms));
+    next = earlier(next, tick_queue(server, &server->bind_queue, now_ms));
+    sp_ldap_server_pump(server);
+    return next;
+}

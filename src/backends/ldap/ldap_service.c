@@ -1,0 +1,126 @@
+/* The service identity: the bind that comes before searches, by password or by Kerberos; and the
+ * small question that proves a server alive. Runs on a pool thread. */
+#include "backends/ldap/ldap_dial_priv.h"
+
+#include "backends/ldap/ldap_config.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <uv.h>
+
+static uint64_t operation_deadline(const struct sp_ldap_dialling *d)
+{
+    return uv_hrtime() + d->config->options->timeout_ms * 1000000;
+}
+
+static const char *hint_of(int result)
+{
+    switch (result) {
+    case LDAP_INVALID_CREDENTIALS: return "; look at bind_dn and bind_password_file";
+    case LDAP_STRONG_AUTH_REQUIRED:
+    case LDAP_CONFIDENTIALITY_REQUIRED:
+        return "; the server wants a protected connection: use ldaps:// or start_tls = true";
+    case LDAP_NO_SUCH_OBJECT:
+    case LDAP_INVALID_DN_SYNTAX: return "; look at bind_dn";
+    default: return "";
+    }
+}
+
+/* Busy and unavailable say nothing about the identity; every other refusal does. */
+static enum sp_ldap_fault fault_of(int result)
+{
+    switch (result) {
+    case LDAP_BUSY:
+    case LDAP_UNAVAILABLE:
+    case LDAP_OTHER:
+    case LDAP_OPERATIONS_ERROR: return SP_LDAP_FAULT_ANSWER;
+    default: return SP_LDAP_FAULT_SERVICE;
+    }
+}
+
+enum sp_err sp_ldap_dial_bound(struct sp_ldap_dialling *d, int result, const char *diagnostic)
+{
+    bool more = diagnostic != NULL && diagnostic[0] != '\0';
+
+    if (result == LDAP_SUCCESS) {
+        sp_ldap_dial_well(d, "success");
+        return SP_OK;
+    }
+    return sp_ldap_dial_fail(d, fault_of(result), "the service bind was refused: %s (%d)%s%s%s",
+                             ldap_err2string(result), result, more ? ": " : "",
+                             more ? diagnostic : "", hint_of(result));
+}
+
+/* Waits for the answer to msgid and takes it apart. */
+static enum sp_err answer_of(struct sp_ldap_dialling *d, int msgid, int *result_out,
+                             char **diagnostic_out)
+{
+    LDAPMessage *answer = NULL;
+    enum sp_err err = sp_ldap_wire_await(d->report->wire, msgid, operation_deadline(d), d->stop,
+                                         &answer);
+
+    if (err != SP_OK)
+        return sp_ldap_dial_wait_failed(d, err);
+    if (ldap_parse_result(sp_ldap_wire_handle(d->report->wire), answer, result_out, NULL,
+                          diagnostic_out, NULL, NULL, 1) != LDAP_SUCCESS)
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_LOST, "the server's answer is not LDAP");
+    return SP_OK;
+}
+
+static enum sp_err simple_bind(struct sp_ldap_dialling *d)
+{
+    const struct sp_ldap_options *options = d->config->options;
+    struct berval password = {options->bind_password_file.len, options->bind_password_file.text};
+    char *diagnostic = NULL;
+    int result = LDAP_OTHER;
+    int msgid = 0;
+    enum sp_err err;
+
+    if (ldap_sasl_bind(sp_ldap_wire_handle(d->report->wire), options->bind_dn, LDAP_SASL_SIMPLE,
+                       &password, NULL, NULL, &msgid) != LDAP_SUCCESS)
+        return sp_ldap_dial_wait_failed(d, SP_ERR_CLOSED);
+    err = answer_of(d, msgid, &result, &diagnostic);
+    if (err == SP_OK)
+        err = sp_ldap_dial_bound(d, result, diagnostic);
+    ldap_memfree(diagnostic);
+    return err;
+}
+
+enum sp_err sp_ldap_dial_service(struct sp_ldap_dialling *d)
+{
+    const struct sp_ldap_options *options = d->config->options;
+    struct sp_ldap_dial_step *step;
+
+    /* An anonymous service identity needs no bind, but a server that is probed must speak. */
+    if (options->sasl == SP_LDAP_SASL_NONE && options->bind_dn[0] == '\0')
+        return sp_ldap_dial_prove(d);
+    step = sp_ldap_dial_step(d, "service_bind");
+    if (options->sasl == SP_LDAP_SASL_GSSAPI) {
+        snprintf(step->detail, sizeof(step->detail), "GSSAPI, %s", options->bind_principal);
+        return sp_ldap_dial_sasl(d);
+    }
+    snprintf(step->detail, sizeof(step->detail), "%s", options->bind_dn);
+    return simple_bind(d);
+}
+
+/* The root DSE without attributes. A refusal is an answer too: the server lives. */
+enum sp_err sp_ldap_dial_prove(struct sp_ldap_dialling *d)
+{
+    char no_attributes[] = LDAP_NO_ATTRS;
+    char *attributes[] = {no_attributes, NULL};
+    char *diagnostic = NULL;
+    int result = LDAP_OTHER;
+    int msgid = 0;
+    enum sp_err err;
+
+    sp_ldap_dial_step(d, "search");
+    if (ldap_search_ext(sp_ldap_wire_handle(d->report->wire), "", LDAP_SCOPE_BASE,
+                        "(objectClass=*)", attributes, 0, NULL, NULL, NULL, 1,
+                        &msgid) != LDAP_SUCCESS)
+        return sp_ldap_dial_wait_failed(d, SP_ERR_CLOSED);
+    err = answer_of(d, msgid, &result, &diagnostic);
+    if (err == SP_OK)
+        sp_ldap_dial_well(d, "it answers");
+    ldap_memfree(diagnostic);
+    return err;
+}
