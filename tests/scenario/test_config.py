@@ -1,0 +1,224 @@
+"""`sallyport check` and refusals to start: each fault with file and line."""
+
+import os
+import re
+
+from common import ALICE, ask, challenged, passed
+from sp_rig.procs import RigError
+from sp_rig.proxy import Raw
+
+
+def check(w, config, *wanted, status=1):
+    """Runs `check`; every pattern must be found in what it says."""
+    path = config.write()
+    code, out, err = w.command("check", "-c", path)
+    said = out + err
+    assert code == status, "exit status %d:\n%s" % (code, said)
+    for pattern in wanted:
+        assert re.search(pattern, said), "%r is not in:\n%s" % (pattern, said)
+    return said
+
+
+def line_of(path, text):
+    with open(path) as f:
+        for number, line in enumerate(f, 1):
+            if text in line:
+                return number
+    raise AssertionError("%r is not in %s" % (text, path))
+
+
+def test_a_good_configuration_is_well(w):
+    check(w, w.config(), status=0)
+
+
+def test_an_unknown_key_is_named_with_file_and_line(w):
+    config = w.config()
+    config.limits = {"header_size": "128k", "no_such_key": 5}
+    check(w, config)
+    path = os.path.join(config.folder, "sallyport.conf")
+    check(w, config, r"sallyport\.conf:%d: .*no_such_key" % line_of(path, "no_such_key"))
+
+
+def test_an_unknown_block_is_named_with_file_and_line(w):
+    config = w.config()
+    config.top["nonsense"] = Raw('"x"')
+    check(w, config, r"sallyport\.conf:\d+: .*nonsense")
+
+
+def test_bad_values_are_named_with_file_and_line(w):
+    for section, key, bad in (("limits", "header_size", "lots"), ("cache", "ttl", "5 parsecs"), ("limits", "header_count", 0), ("cache", "refresh", 300),
+                              ("guard", "window", "-5m"), ("protect", "destinations", ["10.0.0.0/99"]), ("protect", "ports", ["80-"]),
+                              ("forward", "x_forwarded_for", "perhaps"), ("log", "format", "xml"), ("log", "level", "loud")):
+        config = w.config()
+        values = dict(getattr(config, section))
+        values[key] = bad
+        setattr(config, section, values)
+        path = config.write()
+        check(w, config, r"sallyport\.conf:%d: .*%s" % (line_of(path, "  %s = " % key), key))
+
+
+def test_a_fault_in_a_backend_file_names_that_file(w):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="soon")
+    path = config.write()
+    backend = os.path.join(config.folder, "backends", "corp-ldap.conf")
+    check(w, config, r"backends/corp-ldap\.conf:%d: .*timeout" % line_of(backend, "timeout = \"soon\""))
+    config.backends["corp-ldap"] = w.ldap_backend(no_such_option="x")
+    config.write()
+    check(w, config, r"backends/corp-ldap\.conf:%d: .*no_such_option" % line_of(backend, "no_such_option"))
+
+
+def test_all_faults_are_told_and_not_just_the_first(w):
+    config = w.config()
+    config.limits = {"header_size": "lots"}
+    config.cache = {"ttl": "never"}
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="soon")
+    check(w, config, "header_size", "ttl", "timeout")
+
+
+def test_missing_files_are_named(w):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(bind_password_file="absent.secret")
+    check(w, config, r"corp-ldap\.conf:\d+: .*absent\.secret")
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(keytab="absent.keytab")
+    check(w, config, r"corp-krb5\.conf:\d+: .*absent\.keytab")
+    config = w.config()
+    config.listens = [("10.99.0.1:3128", {"tls_certificate": "absent.pem", "tls_key": w.key})]
+    check(w, config, r"sallyport\.conf:\d+: .*absent\.pem")
+    config = w.config()
+    path = config.write()
+    os.unlink(os.path.join(config.folder, "backends", "corp-ldap.conf"))
+    code, out, err = w.command("check", "-c", path)
+    assert code == 1 and re.search(r"sallyport\.conf:\d+: .*corp-ldap\.conf", out + err), out + err
+
+
+def test_a_missing_configuration_is_told(w):
+    code, out, err = w.command("check", "-c", "/nonexistent/sallyport.conf")
+    assert code == 1 and "/nonexistent/sallyport.conf" in out + err, (code, out, err)
+
+
+def test_a_keytab_that_is_none_is_a_configuration_error(w):
+    config = w.config().file("bad.keytab", b"no keytab at all")
+    config.backends["corp-krb5"] = w.krb5_backend(keytab="../bad.keytab")
+    check(w, config, r"corp-krb5\.conf:\d+: .*keytab")
+
+
+def test_a_plugin_that_is_not_there_is_named(w):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(plugin="nosuch")
+    check(w, config, r"corp-ldap\.conf:\d+: .*nosuch")
+
+
+def test_a_backend_that_auth_names_and_nobody_defines_is_told(w):
+    config = w.config()
+    config.auth["basic"] = ["corp-ldap", "ghost"]
+    check(w, config, r"sallyport\.conf:\d+: .*ghost")
+
+
+def test_a_backend_that_cannot_do_the_scheme_is_told(w):
+    config = w.config()
+    config.auth["negotiate"] = ["corp-ldap"]
+    check(w, config, r"sallyport\.conf:\d+: .*corp-ldap")
+
+
+def test_groups_from_must_name_a_backend_with_groups(w):
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(groups_from="ghost")
+    check(w, config, r"\.conf:\d+: .*ghost")
+
+
+def test_clear_ldap_to_another_host_is_an_error(w):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(uris=["ldap://dc1.corp.test"])
+    check(w, config, r"corp-ldap\.conf:\d+: .*(start_tls|allow_clear)")
+
+
+def test_clear_ldap_to_loopback_is_none(w):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(uris=["ldap://127.0.0.1"])
+    check(w, config, status=0)
+
+
+def test_a_listener_with_nothing_to_offer_is_an_error(w):
+    config = w.config()
+    config.auth["negotiate"] = []
+    config.listens = [("10.99.0.1:3128", {})]       # Basic only, and in clear it must be named
+    check(w, config, r"sallyport\.conf:\d+: .*")
+
+
+def test_half_a_certificate_is_an_error(w):
+    config = w.config()
+    config.listens = [("10.99.0.1:3128", {"tls_certificate": w.certificate})]
+    check(w, config, r"sallyport\.conf:\d+: .*tls_key")
+
+
+def test_a_bad_address_to_listen_on_is_an_error(w):
+    for bad in ("10.99.0.1", "10.99.0.1:port", "10.99.0.1:70000", "nowhere at all"):
+        config = w.config()
+        config.listens = [(bad, {})]
+        check(w, config, r"sallyport\.conf:\d+: ")
+
+
+def test_bad_rules_are_errors(w):
+    for bad in ({"action": "perhaps"}, {"clients": ["10.0.0.0/40"]}, {"ports": ["http"]}, {"hours": "Mo-Xx 08:00-18:00"}, {"hours": "Mo-Fr 8-25:00"}):
+        config = w.config()
+        config.rule("bad", **bad)
+        check(w, config, r"sallyport\.conf:\d+: ")
+
+
+def test_the_environment_is_read(w):
+    config = w.config()
+    config.auth["realm"] = "${RIG_REALM}"
+    path = config.write()
+    os.environ["RIG_REALM"] = "From The Environment"
+    try:
+        w.start(config)
+        assert 'realm="From The Environment"' in ask(w).challenges[1]
+    finally:
+        del os.environ["RIG_REALM"]
+        del w.realm._env
+
+
+def test_nothing_starts_with_a_bad_configuration(w):
+    config = w.config()
+    config.cache = {"ttl": "never"}
+    proxy = w.start(config, ready=False)
+    status = proxy.proc.popen.wait(20 * w.patience)
+    assert status == 1, status
+    assert re.search(r"sallyport\.conf:\d+: ", proxy.proc.words()), proxy.proc.words()
+    w._proxies.remove(proxy)
+    proxy.stop()
+
+
+def test_a_port_in_use_is_told(w):
+    import socket
+    with socket.socket() as taken:
+        taken.bind(("10.99.0.1", 3128))
+        taken.listen(1)
+        proxy = w.start(w.config(), ready=False)
+        status = proxy.proc.popen.wait(20 * w.patience)
+        assert status == 1, status
+        said = proxy.proc.words() + proxy.errors()
+        assert "10.99.0.1:3128" in said, said
+    w._proxies.remove(proxy)
+    proxy.stop()
+
+
+def test_relative_paths_are_relative_to_the_file_that_names_them(w):
+    config = w.config().file("backends/own.secret", "Service-Secret-81")
+    config.backends["corp-ldap"] = w.ldap_backend(bind_password_file="own.secret")
+    w.start(config)
+    passed(ask(w, auth=ALICE))
+
+
+def test_usage_errors_exit_with_2(w):
+    for words in (["nonsense"], ["check", "--nonsense"], ["check", "-c"]):
+        code, out, err = w.command(*words)
+        assert code == 2, (words, code, out, err)
+
+
+def test_help_and_version_exit_with_0(w):
+    for words in (["help"], ["version"], ["--help"], ["check", "--help"], ["run", "--help"], ["help", "run"]):
+        code, out, err = w.command(*words)
+        assert code == 0 and out.strip(), (words, code, out, err)
