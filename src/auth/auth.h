@@ -52,7 +52,8 @@ struct sp_auth_shared {
     struct sp_guard *guard;
     struct sp_flights *flights;
 };
-/* Made at start, kept over reloads (apply gives new limits). Main thread. */
+/* Made at start, kept over reloads (apply gives new limits). Registers the gauges of cache and guard
+ * with stats, so it comes after sp_stats_init, and fini after the last scrape. Main thread. */
 enum sp_err sp_auth_shared_init(struct sp_auth_shared *shared, const struct sp_cache_options *cache,
                                 const struct sp_guard_options *guard) SP_MUST_CHECK;
 void sp_auth_shared_apply(struct sp_auth_shared *shared, const struct sp_cache_options *cache,
@@ -122,7 +123,9 @@ enum sp_auth_state {
 #define SP_AUTH_CHALLENGES_MAX 2
 
 /* The answer. What it points to is good until the next call with the same conn, or until the conn
- * is freed; the identity is borrowed: ref it to keep it. */
+ * is freed. The identity is borrowed, and where the session's slot is NULL after the answer, good
+ * until the engine's next question: ref it to keep it, and with it user, backend and mech, which
+ * are its own when PASSED. */
 struct sp_auth_answer {
     enum sp_auth_state state;
     enum sp_reason reason;

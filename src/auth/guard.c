@@ -1,0 +1,500 @@
+/* The guard's records: one table of users, one of clients, each in shards under short locks.
+ *
+ * A user's record lists the digests of the last distinct wrong passwords, each with its time or
+ * marked as being asked; a client's counts wrong logins in slices of the window, so that it costs
+ * the same for a limit of ten and of a million (and forgets up to a sixteenth of the window late,
+ * never early). Called by every worker; see guard.h. */
+#include "auth/guard.h"
+
+#include "util/list.h"
+#include "util/secret.h"
+#include "util/span.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SHARDS          16u
+#define BUCKETS         1024u
+#define RECORDS_A_SHARD 4096u /* of each kind */
+#define SLICES          16u
+
+/* One password tried for a user. */
+struct place {
+    uint8_t digest[16]; /* enough of the digest to tell passwords apart */
+    uint32_t asking;    /* how many ask a backend about it now */
+    bool wrong;
+    uint64_t at_ms; /* last found wrong */
+};
+
+struct user_record {
+    struct place *places;
+    uint32_t places_len;
+    uint32_t places_room;
+};
+
+struct client_record {
+    uint32_t slices[SLICES]; /* wrong logins, by slice of time */
+    uint64_t newest_slice;
+};
+
+/* Owned by its shard's bucket and, by age, its list. */
+struct record {
+    struct record *next;
+    struct sp_list age;
+    uint64_t hash;            /* of what it is about */
+    uint64_t name_hash;       /* users: of the name alone, for flush */
+    uint64_t blocked_till_ms; /* 0: not blocked */
+    union {
+        struct user_record user;
+        struct client_record client;
+    };
+};
+
+struct shard {
+    pthread_mutex_t lock;
+    struct record *buckets[BUCKETS];
+    struct sp_list ages; /* oldest first */
+    uint32_t count;
+};
+
+/* Owned by struct sp_auth_shared. */
+struct sp_guard {
+    _Atomic uint64_t user_failures, client_failures, window_ms, block_ms;
+    struct shard users[SHARDS];
+    struct shard clients[SHARDS];
+};
+
+static uint64_t load(_Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* ---- keys ---- */
+
+static uint64_t user_hash(const struct sp_guard_who *who)
+{
+    char bytes[512];
+    size_t backend_len = who->backend.len < 128 ? who->backend.len : 128;
+    size_t user_len = who->user.len < 256 ? who->user.len : 256;
+
+    memcpy(bytes, who->backend.base, backend_len);
+    bytes[backend_len] = '\0';
+    memcpy(bytes + backend_len + 1, who->user.base, user_len);
+    return sp_hash64(sp_span_of(bytes, backend_len + 1 + user_len));
+}
+
+/* An IPv6 client owns its /64 and may change the rest at will; an IPv4 one is its whole address. */
+static uint64_t client_hash(const struct sp_addr *client)
+{
+    size_t len = sp_addr_is_v4(client) ? 16 : 8;
+
+    return sp_hash64(sp_span_of((const char *)client->ip, len));
+}
+
+/* ---- records: under the shard's lock ---- */
+
+static struct shard *shard_lock(struct shard *shards, uint64_t hash)
+{
+    struct shard *s = &shards[hash % SHARDS];
+
+    pthread_mutex_lock(&s->lock);
+    return s;
+}
+
+static struct record **link_of(struct shard *s, uint64_t hash)
+{
+    struct record **link = &s->buckets[(hash / SHARDS) % BUCKETS];
+
+    while (*link != NULL && (*link)->hash != hash)
+        link = &(*link)->next;
+    return link;
+}
+
+static void record_drop(struct sp_guard *guard, struct shard *s, struct record **link)
+{
+    struct record *r = *link;
+
+    *link = r->next;
+    sp_list_remove(&r->age);
+    if (s >= guard->users && s < guard->users + SHARDS)
+        free(r->user.places);
+    free(r);
+    s->count--;
+}
+
+static struct record *record_of(struct sp_guard *guard, struct shard *s, uint64_t hash)
+{
+    struct record **link = link_of(s, hash);
+    struct record *r = *link;
+
+    if (r != NULL)
+        return r;
+    if (s->count >= RECORDS_A_SHARD) {
+        struct record *oldest = sp_container_of(s->ages.next, struct record, age);
+
+        record_drop(guard, s, link_of(s, oldest->hash));
+        link = link_of(s, hash);
+    }
+    r = calloc(1, sizeof(*r));
+    if (r == NULL)
+        return NULL;
+    r->hash = hash;
+    *link = r;
+    sp_list_push(&s->ages, &r->age);
+    s->count++;
+    return r;
+}
+
+static void touch(struct shard *s, struct record *r)
+{
+    sp_list_remove(&r->age);
+    sp_list_push(&s->ages, &r->age);
+}
+
+/* ---- users ---- */
+
+static struct place *place_find(struct user_record *u, const struct sp_digest *password)
+{
+    for (uint32_t i = 0; i < u->places_len; i++)
+        if (sp_secret_eq(sp_span_of((const char *)u->places[i].digest, 16),
+                         sp_span_of((const char *)password->bytes, 16)))
+            return &u->places[i];
+    return NULL;
+}
+
+static void place_remove(struct user_record *u, struct place *place)
+{
+    *place = u->places[--u->places_len];
+}
+
+/* Wrong passwords that have left the window are forgotten. */
+static void slide(struct user_record *u, uint64_t window_ms, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < u->places_len;) {
+        struct place *p = &u->places[i];
+
+        if (p->wrong && now_ms >= p->at_ms + window_ms)
+            p->wrong = false;
+        if (!p->wrong && p->asking == 0)
+            place_remove(u, p);
+        else
+            i++;
+    }
+}
+
+static uint32_t count_wrong(const struct user_record *u)
+{
+    uint32_t wrong = 0;
+
+    for (uint32_t i = 0; i < u->places_len; i++)
+        wrong += u->places[i].wrong ? 1 : 0;
+    return wrong;
+}
+
+static bool place_add(struct user_record *u, const struct sp_digest *password)
+{
+    if (u->places_len == u->places_room) {
+        uint32_t room = u->places_room == 0 ? 4 : u->places_room * 2;
+        struct place *grown = realloc(u->places, room * sizeof(*grown));
+
+        if (grown == NULL)
+            return false;
+        u->places = grown;
+        u->places_room = room;
+    }
+    u->places[u->places_len] = (struct place){.asking = 1};
+    memcpy(u->places[u->places_len].digest, password->bytes, 16);
+    u->places_len++;
+    return true;
+}
+
+/* May one more password be tried? Below the limit, whenever a place is left; at the limit, after
+ * the block, one at a time. */
+static bool has_place(const struct user_record *u, uint64_t limit)
+{
+    uint32_t wrong = count_wrong(u);
+
+    if (wrong >= limit)
+        return u->places_len == wrong;
+    return u->places_len < limit;
+}
+
+static unsigned seconds_left(uint64_t till_ms, uint64_t now_ms)
+{
+    return till_ms > now_ms ? (unsigned)((till_ms - now_ms + 999) / 1000) : 1;
+}
+
+static bool reserve_user(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t limit,
+                         uint64_t now_ms, struct sp_guard_block *block)
+{
+    uint64_t hash = user_hash(who);
+    struct shard *s = shard_lock(guard->users, hash);
+    struct record *r = record_of(guard, s, hash);
+    struct place *same;
+    bool got = true; /* out of memory: nobody is kept out for our lack of it */
+
+    if (r != NULL) {
+        r->name_hash = sp_hash64(who->user);
+        slide(&r->user, load(&guard->window_ms), now_ms);
+        same = place_find(&r->user, who->password);
+        got = false;
+        if (r->blocked_till_ms > now_ms)
+            ;
+        else if (same != NULL)
+            got = ++same->asking > 0;
+        else if (has_place(&r->user, limit))
+            got = place_add(&r->user, who->password);
+        *block = (struct sp_guard_block){true, seconds_left(r->blocked_till_ms, now_ms)};
+    }
+    pthread_mutex_unlock(&s->lock);
+    return got;
+}
+
+/* The oldest wrong password makes room where one was let through beyond the limit. */
+static void keep_within(struct user_record *u, uint64_t limit)
+{
+    while (count_wrong(u) > limit) {
+        struct place *oldest = NULL;
+
+        for (uint32_t i = 0; i < u->places_len; i++) {
+            struct place *p = &u->places[i];
+
+            if (p->wrong && (oldest == NULL || p->at_ms < oldest->at_ms))
+                oldest = p;
+        }
+        oldest->wrong = false;
+        if (oldest->asking == 0)
+            place_remove(u, oldest);
+    }
+}
+
+/* Returns whether the user has just been blocked. */
+static bool settle_user(struct sp_guard *guard, const struct sp_guard_who *who, bool wrong,
+                        uint64_t limit, uint64_t now_ms)
+{
+    uint64_t hash = user_hash(who);
+    struct shard *s = shard_lock(guard->users, hash);
+    struct record **link = link_of(s, hash);
+    struct record *r = *link;
+    struct place *p = r != NULL ? place_find(&r->user, who->password) : NULL;
+    bool blocked = false;
+
+    if (p != NULL) { /* else flushed, or pushed out, meanwhile */
+        p->asking -= p->asking > 0 ? 1 : 0;
+        if (wrong) {
+            bool repeated = p->wrong;
+
+            p->wrong = true;
+            p->at_ms = now_ms;
+            touch(s, r);
+            keep_within(&r->user, limit);
+            if (!repeated && count_wrong(&r->user) >= limit) {
+                blocked = r->blocked_till_ms <= now_ms;
+                r->blocked_till_ms = now_ms + load(&guard->block_ms);
+            }
+        } else if (!p->wrong && p->asking == 0) {
+            place_remove(&r->user, p);
+        }
+        if (r->user.places_len == 0)
+            record_drop(guard, s, link);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return blocked;
+}
+
+/* ---- clients ---- */
+
+static uint64_t slice_ms(struct sp_guard *guard)
+{
+    uint64_t ms = load(&guard->window_ms) / SLICES;
+
+    return ms > 0 ? ms : 1;
+}
+
+static void slide_client(struct client_record *c, uint64_t slice)
+{
+    if (slice >= c->newest_slice + SLICES || slice + 1 < c->newest_slice)
+        memset(c->slices, 0, sizeof(c->slices));
+    else
+        for (uint64_t i = c->newest_slice + 1; i <= slice; i++)
+            c->slices[i % SLICES] = 0;
+    if (slice + 1 < c->newest_slice || slice > c->newest_slice) /* back: the window has changed */
+        c->newest_slice = slice;
+}
+
+static bool settle_client(struct sp_guard *guard, const struct sp_addr *client, uint64_t limit,
+                          uint64_t now_ms)
+{
+    uint64_t hash = client_hash(client);
+    struct shard *s = shard_lock(guard->clients, hash);
+    struct record *r = record_of(guard, s, hash);
+    uint64_t total = 0;
+    bool blocked = false;
+
+    if (r != NULL) {
+        slide_client(&r->client, now_ms / slice_ms(guard));
+        if (r->client.slices[r->client.newest_slice % SLICES] < UINT32_MAX)
+            r->client.slices[r->client.newest_slice % SLICES]++;
+        for (unsigned i = 0; i < SLICES; i++)
+            total += r->client.slices[i];
+        touch(s, r);
+        if (total >= limit) {
+            blocked = r->blocked_till_ms <= now_ms;
+            r->blocked_till_ms = now_ms + load(&guard->block_ms);
+        }
+    }
+    pthread_mutex_unlock(&s->lock);
+    return blocked;
+}
+
+/* ---- the door ---- */
+
+static bool is_blocked(struct shard *shards, uint64_t hash, uint64_t now_ms, unsigned *seconds_out)
+{
+    struct shard *s = shard_lock(shards, hash);
+    struct record *r = *link_of(s, hash);
+    bool blocked = r != NULL && r->blocked_till_ms > now_ms;
+
+    if (blocked)
+        *seconds_out = seconds_left(r->blocked_till_ms, now_ms);
+    pthread_mutex_unlock(&s->lock);
+    return blocked;
+}
+
+bool sp_guard_blocked(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
+                      struct sp_guard_block *block)
+{
+    *block = (struct sp_guard_block){false, 0};
+    if (load(&guard->client_failures) > 0 &&
+        is_blocked(guard->clients, client_hash(who->client), now_ms, &block->retry_after_s))
+        return true;
+    if (load(&guard->user_failures) == 0 || who->user.len == 0)
+        return false;
+    block->user = true;
+    return is_blocked(guard->users, user_hash(who), now_ms, &block->retry_after_s);
+}
+
+bool sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
+                      struct sp_guard_block *block)
+{
+    uint64_t limit = load(&guard->user_failures);
+
+    *block = (struct sp_guard_block){false, 0};
+    if (load(&guard->client_failures) > 0 &&
+        is_blocked(guard->clients, client_hash(who->client), now_ms, &block->retry_after_s))
+        return false;
+    return limit == 0 || reserve_user(guard, who, limit, now_ms, block);
+}
+
+struct sp_guard_news sp_guard_settle(struct sp_guard *guard, const struct sp_guard_who *who,
+                                     enum sp_guard_end end, uint64_t now_ms)
+{
+    uint64_t user_limit = load(&guard->user_failures);
+    uint64_t client_limit = load(&guard->client_failures);
+    struct sp_guard_news news = {false, false};
+
+    news.user_blocked = settle_user(guard, who, user_limit > 0 && end == SP_GUARD_WRONG, user_limit,
+                                    now_ms);
+    if (end != SP_GUARD_HARMLESS && client_limit > 0)
+        news.client_blocked = settle_client(guard, who->client, client_limit, now_ms);
+    return news;
+}
+
+static void forget_in(struct sp_guard *guard, struct shard *shards, const uint64_t *name_hash)
+{
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct shard *s = &shards[i];
+        struct sp_list *node, *after;
+
+        pthread_mutex_lock(&s->lock);
+        SP_LIST_EACH_SAFE (node, after, &s->ages) {
+            struct record *r = sp_container_of(node, struct record, age);
+
+            if (name_hash == NULL || r->name_hash == *name_hash)
+                record_drop(guard, s, link_of(s, r->hash));
+        }
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+void sp_guard_forget(struct sp_guard *guard, struct sp_span user)
+{
+    uint64_t hash;
+
+    if (user.base == NULL) {
+        forget_in(guard, guard->users, NULL);
+        forget_in(guard, guard->clients, NULL);
+        return;
+    }
+    hash = sp_hash64(user);
+    forget_in(guard, guard->users, &hash);
+}
+
+size_t sp_guard_count(struct sp_guard *guard, bool users, uint64_t now_ms)
+{
+    struct shard *shards = users ? guard->users : guard->clients;
+    size_t blocked = 0;
+
+    for (unsigned i = 0; i < SHARDS; i++) {
+        struct sp_list *node;
+
+        pthread_mutex_lock(&shards[i].lock);
+        SP_LIST_EACH (node, &shards[i].ages) {
+            struct record *r = sp_container_of(node, struct record, age);
+
+            blocked += r->blocked_till_ms > now_ms ? 1 : 0;
+        }
+        pthread_mutex_unlock(&shards[i].lock);
+    }
+    return blocked;
+}
+
+static void shards_init(struct shard *shards)
+{
+    for (unsigned i = 0; i < SHARDS; i++) {
+        pthread_mutex_init(&shards[i].lock, NULL);
+        sp_list_init(&shards[i].ages);
+    }
+}
+
+static void shards_fini(struct shard *shards)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        pthread_mutex_destroy(&shards[i].lock);
+}
+
+struct sp_guard *sp_guard_new(const struct sp_guard_options *options)
+{
+    struct sp_guard *guard = calloc(1, sizeof(*guard));
+
+    if (guard == NULL)
+        return NULL;
+    shards_init(guard->users);
+    shards_init(guard->clients);
+    sp_guard_apply(guard, options);
+    return guard;
+}
+
+void sp_guard_free(struct sp_guard **guard_in)
+{
+    struct sp_guard *guard = *guard_in;
+
+    *guard_in = NULL;
+    if (guard == NULL)
+        return;
+    sp_guard_forget(guard, SP_SPAN_NONE);
+    shards_fini(guard->users);
+    shards_fini(guard->clients);
+    free(guard);
+}
+
+void sp_guard_apply(struct sp_guard *guard, const struct sp_guard_options *options)
+{
+    atomic_store(&guard->user_failures, (uint64_t)options->user_failures);
+    atomic_store(&guard->client_failures, (uint64_t)options->client_failures);
+    atomic_store(&guard->window_ms, options->window_ms);
+    atomic_store(&guard->block_ms, options->block_ms);
+}

@@ -1,0 +1,123 @@
+/* Identities: one block of memory each, the bytes behind the spans, counted by reference.
+ * Made by the engine when a backend has said ALLOW; shared from then on by the cache, connections
+ * and exchanges of all workers. Knows nothing of how an identity was proven beyond the words. */
+#include "auth/identity.h"
+
+#include "util/span.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IDENTITY_MAGIC 0x1de47171u
+
+/* Immutable but for its count. Whoever holds a reference owns it together with the others. */
+struct sp_identity {
+    uint32_t magic;
+    atomic_uint refs;
+    enum sp_scheme scheme;
+    struct sp_span user;
+    struct sp_span principal;
+    struct sp_span backend;
+    struct sp_span mech;
+    size_t groups_len;
+    struct sp_span groups[]; /* the bytes of all spans follow */
+};
+
+/* Copies bytes to *at and moves it on; absent stays absent. */
+static struct sp_span copy_into(char **at, struct sp_span bytes)
+{
+    char *to = *at;
+
+    if (bytes.base == NULL)
+        return SP_SPAN_NONE;
+    if (bytes.len > 0)
+        memcpy(to, bytes.base, bytes.len);
+    to[bytes.len] = '\0';
+    *at = to + bytes.len + 1;
+    return sp_span_of(to, bytes.len);
+}
+
+struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principal,
+                                    struct sp_span backend, enum sp_scheme scheme,
+                                    struct sp_span mech, const struct sp_span *groups,
+                                    size_t groups_len)
+{
+    size_t size = sizeof(struct sp_identity) + groups_len * sizeof(struct sp_span);
+    struct sp_identity *identity;
+    char *at;
+
+    size += user.len + principal.len + backend.len + mech.len + 4;
+    for (size_t i = 0; i < groups_len; i++)
+        size += groups[i].len + 1;
+    identity = malloc(size);
+    if (identity == NULL)
+        return NULL;
+    identity->magic = IDENTITY_MAGIC;
+    atomic_init(&identity->refs, 1);
+    identity->scheme = scheme;
+    identity->groups_len = groups_len;
+    at = (char *)&identity->groups[groups_len];
+    identity->user = copy_into(&at, user);
+    identity->principal = copy_into(&at, principal);
+    identity->backend = copy_into(&at, backend);
+    identity->mech = copy_into(&at, mech);
+    for (size_t i = 0; i < groups_len; i++)
+        identity->groups[i] = copy_into(&at, groups[i]);
+    return identity;
+}
+
+struct sp_identity *sp_identity_ref(const struct sp_identity *identity)
+{
+    struct sp_identity *counted = (struct sp_identity *)(uintptr_t)identity;
+
+    assert(identity->magic == IDENTITY_MAGIC);
+    atomic_fetch_add_explicit(&counted->refs, 1, memory_order_relaxed);
+    return counted;
+}
+
+void sp_identity_unref(const struct sp_identity **identity)
+{
+    struct sp_identity *counted = (struct sp_identity *)(uintptr_t)*identity;
+
+    *identity = NULL;
+    if (counted == NULL)
+        return;
+    assert(counted->magic == IDENTITY_MAGIC);
+    if (atomic_fetch_sub_explicit(&counted->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    counted->magic = 0;
+    free(counted);
+}
+
+struct sp_span sp_identity_user(const struct sp_identity *identity)
+{
+    return identity->user;
+}
+
+struct sp_span sp_identity_principal(const struct sp_identity *identity)
+{
+    return identity->principal;
+}
+
+struct sp_span sp_identity_backend(const struct sp_identity *identity)
+{
+    return identity->backend;
+}
+
+struct sp_span sp_identity_mech(const struct sp_identity *identity)
+{
+    return identity->mech;
+}
+
+enum sp_scheme sp_identity_scheme(const struct sp_identity *identity)
+{
+    return identity->scheme;
+}
+
+const struct sp_span *sp_identity_groups(const struct sp_identity *identity, size_t *len_out)
+{
+    *len_out = identity->groups_len;
+    return identity->groups;
+}
