@@ -231,11 +231,18 @@ static const char *say_what_is_odd(struct sp_span lines)
     return NULL;
 }
 
+static enum sp_err refuse_lines(struct sp_http_parser *parser, struct sp_span bytes,
+                                const char *otherwise)
+{
+    const char *why = say_what_is_odd(
+        sp_span_of(bytes.base + parser->fields_start, bytes.len - parser->fields_start));
+
+    return sp_http_refuse(parser, 400, why != NULL ? why : otherwise);
+}
+
 static enum sp_err refuse_what_llhttp_refused(struct sp_http_parser *parser, struct sp_span bytes,
                                               llhttp_errno_t err)
 {
-    const char *why;
-
     if (parser->nomem)
         return SP_ERR_NOMEM;
     if (parser->too_many)
@@ -244,38 +251,31 @@ static enum sp_err refuse_what_llhttp_refused(struct sp_http_parser *parser, str
         return sp_http_refuse(parser, 400,
                               "Content-Length twice, or together with Transfer-Encoding");
     if (err == HPE_INVALID_TRANSFER_ENCODING)
-        return sp_http_refuse(parser, 400,
-                              "Transfer-Encoding together with Content-Length, or an odd one");
-    why = say_what_is_odd(
-        sp_span_of(bytes.base + parser->fields_start, bytes.len - parser->fields_start));
-    if (err == HPE_INVALID_CONTENT_LENGTH && why == NULL)
-        why = "an odd Content-Length";
-    return sp_http_refuse(parser, 400, why != NULL ? why : "a field that is not well-formed");
+        return sp_http_refuse(
+            parser, 400, "Transfer-Encoding with Content-Length, or chunked not the last coding");
+    return refuse_lines(parser, bytes,
+                        err == HPE_INVALID_CONTENT_LENGTH ? "an odd Content-Length"
+                                                          : "a field that is not well-formed");
 }
 
 /* One field, whose line ends at `line_end` (of its CR). */
-static enum sp_err judge_field(struct sp_http_parser *parser, const char *bytes, size_t i,
-                               size_t line_end)
+static bool judge_field(struct sp_http_parser *parser, const char *bytes, size_t i, size_t line_end)
 {
     const struct sp_http_mark *mark = &parser->marks[i];
     struct sp_http_field *field = &parser->fields[i];
     size_t colon = mark->name + mark->name_len;
 
+    if (colon >= line_end || bytes[colon] != ':' || bytes[line_end] != '\r' ||
+        bytes[line_end + 1] != '\n')
+        return false;
     field->name = sp_span_of(bytes + mark->name, mark->name_len);
-    if (!sp_http_is_token(field->name))
-        return sp_http_refuse(parser, 400, "a field's name is not a token");
-    if (colon >= line_end || bytes[colon] != ':')
-        return sp_http_refuse(parser, 400, "space before the colon of a field");
-    if (bytes[line_end] != '\r' || bytes[line_end + 1] != '\n')
-        return sp_http_refuse(parser, 400, "a line ends in a bare LF");
     field->value = sp_span_of(bytes + colon + 1, line_end - colon - 1);
-    if (!sp_http_is_value(field->value))
-        return sp_http_refuse(parser, 400,
-                              "a folded line, a bare CR or a control character in a field");
+    if (!sp_http_is_token(field->name) || !sp_http_is_value(field->value))
+        return false;
     field->value = sp_span_trim(field->value);
     field->id = sp_http_field_id(field->name);
     field->hop = false;
-    return SP_OK;
+    return true;
 }
 
 /* The head is whole: hold it against the grammar, line by line, leaving no byte unexplained. */
@@ -283,17 +283,16 @@ static enum sp_err judge_layout(struct sp_http_parser *parser, const char *bytes
 {
     size_t end = parser->size - 2; /* of the empty line */
     size_t first = parser->marks_len > 0 ? parser->marks[0].name : end;
+    bool sound = bytes[end] == '\r' && bytes[end + 1] == '\n' && first == parser->fields_start;
 
-    if (bytes[end] != '\r' || bytes[end + 1] != '\n')
-        return sp_http_refuse(parser, 400, "the head ends in a bare LF");
-    if (first != parser->fields_start)
-        return sp_http_refuse(parser, 400, "white space before the first field's name");
-    for (size_t i = 0; i < parser->marks_len; i++) {
+    for (size_t i = 0; sound && i < parser->marks_len; i++) {
         size_t next = i + 1 < parser->marks_len ? parser->marks[i + 1].name : end;
 
-        if (judge_field(parser, bytes, i, next - 2) != SP_OK)
-            return SP_ERR_INVALID;
+        sound = judge_field(parser, bytes, i, next - 2);
     }
+    if (!sound)
+        return refuse_lines(parser, sp_span_of(bytes, parser->size),
+                            "field lines that are not well-formed");
     return SP_OK;
 }
 
