@@ -32,18 +32,18 @@ static void add(struct sp_walk *walk, enum sp_dimension dimension, const struct 
 static void add_host(struct sp_walk *walk, struct sp_span host)
 {
     const struct sp_where *where = &walk->policy->where;
+    bool whole = host.len <= 255; /* no name in the configuration or the DNS is longer */
     uint64_t hash = SP_TABLE_HASH_SEED;
 
-    if (host.len > 255)
-        return; /* no name of the configuration is that long, nor one of the DNS */
-    for (size_t i = host.len; i > 0; i--) {
+    for (size_t i = host.len; i > 0 && (whole || host.len - i < where->suffix_max); i--) {
         struct sp_span tail = sp_span_of(host.base + i - 1, host.len - (i - 1));
 
         hash = sp_table_hash_byte(hash, host.base[i - 1]);
         if (tail.len <= where->suffix_max && (i == 1 || host.base[i - 2] == '.'))
             add(walk, SP_DIM_WHERE, sp_table_find(&where->suffixes, tail, hash), SP_FIT_SURE);
     }
-    add(walk, SP_DIM_WHERE, sp_table_find(&where->hosts, host, hash), SP_FIT_SURE);
+    if (whole)
+        add(walk, SP_DIM_WHERE, sp_table_find(&where->hosts, host, hash), SP_FIT_SURE);
 }
 
 static void find_where(struct sp_walk *walk)
