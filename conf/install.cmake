@@ -1,0 +1,71 @@
+# What `cmake --install` lays out beside the binary, its plugins and headers: the configuration, the manual pages and
+# the systemd unit; and the package that `cpack -G DEB` makes of it all.
+
+set(SP_ETC etc/sallyport)
+# Below /usr, /etc is not /usr/etc: a package keeps its configuration where administrators look for it.
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+    set(SP_ETC /etc/sallyport)
+endif()
+
+install(FILES conf/sallyport.conf DESTINATION ${SP_ETC})
+install(FILES conf/backends/local.conf conf/backends/corp-ldap.conf conf/backends/corp-krb5.conf
+        DESTINATION ${SP_ETC}/backends)
+install(FILES conf/backends/users.htpasswd DESTINATION ${SP_ETC}/backends
+        PERMISSIONS OWNER_READ OWNER_WRITE GROUP_READ)
+
+# ---- the systemd unit, with the paths of this installation ----
+
+set(SP_SBIN ${CMAKE_INSTALL_PREFIX}/sbin)
+if(IS_ABSOLUTE ${SP_ETC})
+    set(SP_ETC_FULL ${SP_ETC})
+else()
+    set(SP_ETC_FULL ${CMAKE_INSTALL_PREFIX}/${SP_ETC})
+endif()
+file(READ conf/sallyport.service unit)
+string(REPLACE "@SP_SBIN@" "${SP_SBIN}" unit "${unit}")
+string(REPLACE "@SP_ETC@" "${SP_ETC_FULL}" unit "${unit}")
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/sallyport.service CONTENT "${unit}" @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/sallyport.service DESTINATION lib/systemd/system)
+
+# ---- manual pages: sallyport.conf(5) comes from the option tables ----
+
+install(FILES docs/man/sallyport.8 DESTINATION share/man/man8)
+get_property(plugins GLOBAL PROPERTY SP_PLUGINS)
+if(TARGET sp_app AND plugins)
+    add_executable(sp_man_conf docs/man/man_conf.c)
+    target_link_libraries(sp_man_conf PRIVATE sp_app)
+    set_target_properties(sp_man_conf PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/man)
+    set(plugin_targets ${plugins})
+    list(TRANSFORM plugin_targets PREPEND sp_plugin_)
+    add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/man/sallyport.conf.5
+        COMMAND sp_man_conf ${PROJECT_SOURCE_DIR}/docs/man/sallyport.conf.5.in ${PROJECT_BINARY_DIR}/plugins
+                ${PROJECT_BINARY_DIR}/man/sallyport.conf.5
+        DEPENDS sp_man_conf docs/man/sallyport.conf.5.in ${plugin_targets} VERBATIM)
+    add_custom_target(sp_man ALL DEPENDS ${PROJECT_BINARY_DIR}/man/sallyport.conf.5)
+    install(FILES ${PROJECT_BINARY_DIR}/man/sallyport.conf.5 DESTINATION share/man/man5)
+endif()
+
+# ---- the Debian package ----
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_NAME sallyport)
+set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
+set(CPACK_PACKAGE_CONTACT "The sallyport maintainers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Authenticating HTTP forward proxy (LDAP, Kerberos)")
+set(CPACK_PACKAGE_DESCRIPTION "An HTTP forward proxy that verifies people against an LDAP directory or a Kerberos
+realm, keeps the verdict for a while, and lets the traffic through at the speed of the machine.")
+set(CPACK_PACKAGING_INSTALL_PREFIX ${CMAKE_INSTALL_PREFIX})
+set(CPACK_STRIP_FILES ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PACKAGE_SECTION net)
+set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, whois")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gss-ntlmssp, krb5-user, ldap-utils")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
+if(IS_ABSOLUTE ${SP_ETC})
+    file(WRITE ${PROJECT_BINARY_DIR}/debian/conffiles
+        "${SP_ETC}/sallyport.conf\n${SP_ETC}/backends/local.conf\n${SP_ETC}/backends/corp-ldap.conf\n"
+        "${SP_ETC}/backends/corp-krb5.conf\n${SP_ETC}/backends/users.htpasswd\n")
+    set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/conffiles)
+endif()
+include(CPack)
