@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static gss_OID_desc mech_krb5 = {9, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"};
-static gss_OID_desc mech_spnego = {6, (void *)"\x2b\x06\x01\x05\x05\x02"};
-static gss_OID_desc mech_ntlmssp = {10, (void *)"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a"};
+__attribute__((unused)) static gss_OID_desc mech_krb5 = {
+    9, (void *)"\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"};
+__attribute__((unused)) static gss_OID_desc mech_spnego = {6, (void *)"\x2b\x06\x01\x05\x05\x02"};
+__attribute__((unused)) static gss_OID_desc mech_ntlmssp = {
+    10, (void *)"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a"};
 
 struct initiator {
     gss_ctx_id_t context;
