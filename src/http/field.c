@@ -2,6 +2,8 @@
  * be taken out of a message or stand in a trailer. Names are compared without case. Pure. */
 #include "http/http_priv.h"
 
+#include <string.h>
+
 struct known_field {
     struct sp_span name;
     enum sp_http_field_id id;
@@ -161,18 +163,26 @@ static bool via_element_is(struct sp_span element, struct sp_span pseudonym)
     return sp_span_eq_nocase(sp_span_of(by, (size_t)(at - by)), pseudonym);
 }
 
+/* Split at every comma, not as a list with quoted strings: Via has none, and a quote that somebody
+ * left open would hide the elements behind it, ours among them. */
+static bool via_line_has(struct sp_span line, struct sp_span pseudonym)
+{
+    while (line.base != NULL) {
+        const char *comma = line.len > 0 ? memchr(line.base, ',', line.len) : NULL;
+        size_t len = comma != NULL ? (size_t)(comma - line.base) : line.len;
+
+        if (via_element_is(sp_span_trim(sp_span_of(line.base, len)), pseudonym))
+            return true;
+        line = comma != NULL ? sp_span_of(comma + 1, line.len - len - 1) : SP_SPAN_NONE;
+    }
+    return false;
+}
+
 bool sp_http_via_has(const struct sp_http_head *head, struct sp_span pseudonym)
 {
     for (size_t i = 0; i < head->fields_len; i++) {
-        struct sp_span rest = head->fields[i].value;
-        struct sp_span element;
-
-        if (head->fields[i].id != SP_FIELD_VIA)
-            continue;
-        while (sp_span_next_element(&rest, &element)) {
-            if (via_element_is(element, pseudonym))
-                return true;
-        }
+        if (head->fields[i].id == SP_FIELD_VIA && via_line_has(head->fields[i].value, pseudonym))
+            return true;
     }
     return false;
 }

@@ -6,8 +6,7 @@
  * resolver might turn them into addresses that no rule saw. */
 #include "http/http_priv.h"
 
-#include "util/addr.h"
-
+#include <arpa/inet.h>
 #include <string.h>
 
 #define LABEL_MAX 63
@@ -133,15 +132,21 @@ static bool is_dotted_quad(struct sp_span text)
     return parts == 4;
 }
 
+/* An IPv6 address has many spellings: it is written anew in the one of RFC 5952. */
 static const char *parse_ipv6(struct sp_span inside, struct sp_http_host *host)
 {
-    struct sp_addr addr;
+    struct in6_addr addr;
 
     if (memchr(inside.base, '%', inside.len) != NULL)
         return "an IPv6 address with a zone";
-    if (memchr(inside.base, ':', inside.len) == NULL || !decode(inside, host) ||
-        sp_addr_parse_ip(&addr, inside) != SP_OK)
+    if (inside.len >= INET6_ADDRSTRLEN)
         return "not an IPv6 address between the brackets";
+    memcpy(host->text, inside.base, inside.len);
+    host->text[inside.len] = '\0'; /* a NUL within ends it early: then the length differs */
+    if (strlen(host->text) != inside.len || inet_pton(AF_INET6, host->text, &addr) != 1 ||
+        inet_ntop(AF_INET6, &addr, host->text, sizeof host->text) == NULL)
+        return "not an IPv6 address between the brackets";
+    host->len = strlen(host->text);
     host->is_ip = true;
     host->ipv6 = true;
     return NULL;

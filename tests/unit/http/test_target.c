@@ -69,6 +69,7 @@ static void addresses_are_recognised(void **state)
     check_place("http://[::FFFF:127.0.0.1]:81/", "::ffff:127.0.0.1", 81, "/");
     assert_true(request.target.host_is_ip);
     assert_true(request.target.ipv6);
+    check_place("http://[0:0::00:1]/", "::1", 80, "/");
     check_place("http://1.2.3.4.example/", "1.2.3.4.example", 80, "/");
     assert_false(request.target.host_is_ip);
 }

@@ -165,6 +165,9 @@ static void a_request_that_was_here_before_is_known_by_its_via(void **state)
     assert_true(sp_http_via_has(&request.head, SP_SPAN_LIT("door")));
     assert_false(sp_http_via_has(&request.head, SP_SPAN_LIT("doo")));
     assert_false(sp_http_via_has(&request.head, SP_SPAN_LIT("1.1")));
+    check_request("GET http://h/ HTTP/1.1\r\nHost: h\r\nVia: \"1.0 a, 1.1 door\r\n\r\n", as(""),
+                  "GET / HTTP/1.1\r\nHost: h\r\nVia: \"1.0 a, 1.1 door\r\n\r\n");
+    assert_true(sp_http_via_has(&request.head, SP_SPAN_LIT("door"))); /* behind an open quote */
 }
 
 static void an_answer_goes_on_without_its_hop(void **state)
