@@ -37,6 +37,7 @@ struct sink {
     uint64_t stop_by_ms;
     atomic_bool open;
     pthread_t thread;
+    bool stuck; /* closed, but the thread hangs in the file system and still owns what follows */
     /* the thread's own from here */
     char *path;
     int fd;
@@ -225,6 +226,19 @@ struct job {
     bool end;
 };
 
+static struct sp_chunk *shift(struct sink *sink)
+{
+    struct sp_chunk *chunk = sink->first;
+
+    if (chunk == NULL)
+        return NULL;
+    sink->first = chunk->next;
+    if (sink->first == NULL)
+        sink->last = &sink->first;
+    return chunk;
+}
+
+/* What to do next. Once closing has taken its time, the end, whatever is still queued. */
 static struct job next_job(struct sink *sink)
 {
     struct job job = {NULL, false, false};
@@ -232,15 +246,13 @@ static struct job next_job(struct sink *sink)
     (void)pthread_mutex_lock(&sink->lock);
     while (sink->first == NULL && !sink->reopen && !sink->stop)
         (void)pthread_cond_wait(&sink->wake, &sink->lock);
-    job.chunk = sink->first;
-    if (job.chunk != NULL) {
-        sink->first = job.chunk->next;
-        if (sink->first == NULL)
-            sink->last = &sink->first;
-    }
+    if (sink->stop && sp_clock_mono_ms(&sp_clock_system) >= sink->stop_by_ms)
+        job.end = true;
+    else
+        job.chunk = shift(sink);
     job.reopen = sink->reopen;
     sink->reopen = false;
-    job.end = sink->stop && job.chunk == NULL;
+    job.end = job.end || (sink->stop && job.chunk == NULL);
     (void)pthread_mutex_unlock(&sink->lock);
     return job;
 }
@@ -302,12 +314,42 @@ static void forget_file(struct sink *sink)
     errno = kept;
 }
 
+static void drop_queue(struct sink *sink)
+{
+    while (sink->first != NULL) {
+        struct sp_chunk *chunk = sink->first;
+
+        sink->first = chunk->next;
+        count_dropped(sink, chunk->lines);
+        free(chunk);
+    }
+    sink->last = &sink->first;
+    sink->queued = 0;
+}
+
+/* The thread has ended: what it owned is ours again. */
+static void after_thread(struct sink *sink)
+{
+    sink->stuck = false;
+    (void)pthread_mutex_lock(&sink->lock);
+    drop_queue(sink);
+    (void)pthread_mutex_unlock(&sink->lock);
+    forget_file(sink);
+}
+
 enum sp_err sp_sink_open(enum sp_sink_id id, const char *path)
 {
     struct sink *sink = &sinks[id];
-    int fd = open_path(path, id);
+    int fd;
     int err;
 
+    if (sink->stuck) {
+        errno = pthread_tryjoin_np(sink->thread, NULL);
+        if (errno != 0)
+            return SP_ERR_IO;
+        after_thread(sink);
+    }
+    fd = open_path(path, id);
     if (fd < 0)
         return SP_ERR_IO;
     take_fd(sink, fd);
@@ -323,18 +365,6 @@ enum sp_err sp_sink_open(enum sp_sink_id id, const char *path)
     }
     atomic_store(&sink->open, true);
     return SP_OK;
-}
-
-static void drop_queue(struct sink *sink)
-{
-    while (sink->first != NULL) {
-        struct sp_chunk *chunk = sink->first;
-
-        sink->first = chunk->next;
-        count_dropped(sink, chunk->lines);
-        free(chunk);
-    }
-    sink->queued = 0;
 }
 
 /* The thread stops by itself once the time is up; only a file system that hangs inside write(2) can
@@ -353,12 +383,9 @@ void sp_sink_close(enum sp_sink_id id)
     (void)pthread_mutex_unlock(&sink->lock);
     (void)clock_gettime(CLOCK_REALTIME, &by);
     by.tv_sec += CLOSE_GRACE_MS / 1000 + 2;
-    if (pthread_timedjoin_np(sink->thread, NULL, &by) != 0)
-        return;
-    (void)pthread_mutex_lock(&sink->lock);
-    drop_queue(sink);
-    (void)pthread_mutex_unlock(&sink->lock);
-    forget_file(sink);
+    sink->stuck = pthread_timedjoin_np(sink->thread, NULL, &by) != 0;
+    if (!sink->stuck)
+        after_thread(sink);
 }
 
 void sp_sink_reopen(enum sp_sink_id id)
