@@ -15,7 +15,7 @@ static void count(const struct sp_config *config, const char *section, const cha
     size_t len;
 
     (void)sp_config_all(config, section, &len);
-    printf(", %zu %s", len, len == 1 ? one : many);
+    printf(" %zu %s,", len, len == 1 ? one : many);
 }
 
 static void print_summary(const struct sp_app_loader *loader, const struct sp_config *config)
@@ -23,10 +23,10 @@ static void print_summary(const struct sp_app_loader *loader, const struct sp_co
     size_t len;
     const struct sp_config_block *backends = sp_config_all(config, "backend", &len);
 
-    printf("%s: ok", loader->path);
+    printf("%s: ok:", loader->path);
     count(config, "listen", "listener", "listeners");
     count(config, "rule", "rule", "rules");
-    printf(", %zu %s", len, len == 1 ? "backend" : "backends");
+    printf(" %zu %s", len, len == 1 ? "backend" : "backends");
     for (size_t i = 0; i < len; i++)
         printf("%s%s (%s)", i == 0 ? ": " : ", ", backends[i].title, backends[i].plugin);
     printf("\n");

@@ -37,6 +37,8 @@ static void puts_text(struct printer *p, const char *text)
             puts_raw(p, "\\e");
         else if (*c == '-')
             puts_raw(p, "\\-");
+        else if (*c == '"') /* a request's arguments would lose it */
+            puts_raw(p, "\\(dq");
         else if (c == text && (*c == '.' || *c == '\''))
             puts_raw(p, "\\&"), put(p, c, 1);
         else
@@ -57,9 +59,9 @@ static void print_list(struct printer *p, const char *fallback)
 
     puts_raw(p, "{");
     while (sp_span_next_element(&rest, &item)) {
-        puts_raw(p, first ? "\"" : ", \"");
+        puts_text(p, first ? "\"" : ", \"");
         put(p, item.base, item.len);
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
         first = false;
     }
     puts_raw(p, "}");
@@ -77,13 +79,13 @@ static void print_default(struct printer *p, const struct sp_option *option)
     } else if (option->type == SP_OPTION_BOOL) {
         puts_text(p, text[0] != '\0' ? text : "false");
     } else if (option->type == SP_OPTION_CHOICE && text[0] == '\0') {
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
         puts_text(p, option->choices[0]);
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
     } else {
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
         puts_text(p, text);
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
     }
 }
 
@@ -98,9 +100,9 @@ static void print_range(struct printer *p, const struct sp_option *option)
         puts_text(p, sp_config_value_text(option->type, option->max, text));
     }
     for (size_t i = 0; option->type == SP_OPTION_CHOICE && option->choices[i] != NULL; i++) {
-        puts_raw(p, i == 0 ? ": \"" : ", \"");
+        puts_text(p, i == 0 ? ": \"" : ", \"");
         puts_text(p, option->choices[i]);
-        puts_raw(p, "\"");
+        puts_text(p, "\"");
     }
 }
 
@@ -140,7 +142,7 @@ static void print_section(struct printer *p, const struct sp_config_section *sec
         puts_text(p, "At the top level");
     } else {
         puts_text(p, section->name);
-        puts_raw(p, section->titled ? " \"NAME\" { }" : " { }");
+        puts_text(p, section->titled ? " \"NAME\" { }" : " { }");
     }
     puts_raw(p, "\n");
     if (section->help != NULL) {

@@ -35,6 +35,14 @@ struct parser {
 
 static struct parser *current;
 
+/* cfg_free of any file's root takes the scanner down for all of them, so the roots of included
+ * files are kept until the outermost file has been read. */
+struct spent {
+    struct spent *next;
+    cfg_t *cfg;
+};
+static struct spent *spent;
+
 /* The option whose default is read when a block is opened: the way to hear of it with its line.
  * The scanner never gives a bare word with a blank in it. */
 #define BEGIN_MARK " begin"
@@ -350,21 +358,33 @@ static void run_libconfuse(struct parser *p, cfg_t *cfg, char *text, size_t len)
     (void)fclose(fp);
 }
 
+static void free_spent(void)
+{
+    for (; spent != NULL; spent = spent->next) /* the links are the arena's */
+        cfg_free(spent->cfg);
+}
+
 static void parse_scanned(struct parser *p, char *text, size_t len)
 {
-    cfg_opt_t *top;
-    cfg_t *cfg = NULL;
+    struct spent *link = keep(p, sizeof(*link));
+    cfg_opt_t *top = NULL;
 
+    if (link == NULL)
+        return;
     p->options = make_block_options(p->keys);
-    top = p->options != NULL ? make_top_options(p) : NULL;
+    if (p->options != NULL)
+        top = make_top_options(p);
     if (top != NULL)
-        cfg = cfg_init(top, CFGF_NONE);
-    if (cfg != NULL) {
-        run_libconfuse(p, cfg, text, len);
-        cfg_free(cfg);
+        link->cfg = cfg_init(top, CFGF_NONE);
+    if (link->cfg != NULL) {
+        link->next = spent;
+        spent = link;
+        run_libconfuse(p, link->cfg, text, len);
     } else {
         no_memory(p);
     }
+    if (p->outer == NULL)
+        free_spent();
     free(top);
     free(p->options);
     p->options = NULL;
