@@ -85,8 +85,10 @@ static void on_after(uv_check_t *after)
     loop->turns++;
     sp_loop_run_timers(loop);
     run_soon(loop);
-    for (unsigned i = 0; i < loop->hooks_len; i++)
-        loop->hooks[i].run(loop->hooks[i].owner);
+    for (unsigned i = 0; i < loop->hooks_len; i++) {
+        if (loop->hooks[i].run != NULL)
+            loop->hooks[i].run(loop->hooks[i].owner);
+    }
     release_doomed(loop);
 }
 
@@ -228,6 +230,14 @@ void sp_loop_each_turn(struct sp_loop *loop, void (*run)(void *owner), void *own
     assert(loop->hooks_len < SP_LOOP_HOOKS_MAX);
     if (loop->hooks_len < SP_LOOP_HOOKS_MAX)
         loop->hooks[loop->hooks_len++] = (struct sp_loop_hook){run, owner};
+}
+
+void sp_loop_no_more_turns(struct sp_loop *loop, const void *owner)
+{
+    for (unsigned i = 0; i < loop->hooks_len; i++) {
+        if (loop->hooks[i].owner == owner)
+            loop->hooks[i].run = NULL; /* the place stays: a turn may be going through them */
+    }
 }
 
 /* ---- the epoll set ---- */

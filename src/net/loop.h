@@ -72,6 +72,8 @@ enum sp_err sp_loop_post(struct sp_loop *loop, struct sp_mail *mail) SP_MUST_CHE
 
 /* Called at the end of each turn (flush the access log's batch, say). At most 4 hooks. */
 void sp_loop_each_turn(struct sp_loop *loop, void (*run)(void *owner), void *owner);
+/* Not any more: every hook of that owner is taken off. May be called from within one. */
+void sp_loop_no_more_turns(struct sp_loop *loop, const void *owner);
 
 /* Timers: cheap to start, stop and start again (no system call, no allocation), 10 ms coarse, never
  * early. */

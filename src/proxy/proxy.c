@@ -304,6 +304,7 @@ void sp_proxy_free(struct sp_proxy **proxy)
     if (gone == NULL)
         return;
     assert(sp_list_empty(&gone->sessions) && sp_list_empty(&gone->epochs));
+    sp_loop_no_more_turns(gone->loop, gone);
     sp_soon_cancel(&gone->drained_soon);
     sp_timer_stop(&gone->drain_timer);
     if (gone->resolver != NULL)
