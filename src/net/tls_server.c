@@ -60,7 +60,7 @@ static bool load_certificate(SSL_CTX *ctx, const char *path, char *why)
         return false;
     if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1)
         return true;
-    if (ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE)
+    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
         snprintf(why, WHY_MAX, "tls_certificate %s: no PEM certificate in this file", path);
     else
         snprintf(why, WHY_MAX, "tls_certificate %s: %s", path, sp_tls_error_words());

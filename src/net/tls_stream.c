@@ -188,13 +188,18 @@ static void handshake_done(struct sp_stream *st, enum sp_err err, const char *wh
     done(tls->owner, SP_OK, NULL);
 }
 
-static const char *failure_words(int said, int error)
+/* A client that has gone is no fault of TLS: it looked, or its user pressed stop. */
+static void handshake_failed(struct sp_stream *st, int said, int error)
 {
-    if (said == SSL_ERROR_SYSCALL || said == SSL_ERROR_ZERO_RETURN) {
-        ERR_clear_error();
-        return error != 0 ? strerror(error) : "closed by the client";
+    bool left = said == SSL_ERROR_SYSCALL || said == SSL_ERROR_ZERO_RETURN ||
+                ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+
+    if (!left) {
+        handshake_done(st, SP_ERR_INVALID, sp_tls_error_words());
+        return;
     }
-    return sp_tls_error_words();
+    ERR_clear_error();
+    handshake_done(st, SP_ERR_CLOSED, error != 0 ? strerror(error) : "closed by the client");
 }
 
 static void handshake_run(struct sp_stream *st)
@@ -217,8 +222,7 @@ static void handshake_run(struct sp_stream *st)
     said = SSL_get_error(tls->ssl, rc);
     if (said == SSL_ERROR_WANT_READ || said == SSL_ERROR_WANT_WRITE)
         return; /* an edge will come */
-    handshake_done(st, said == SSL_ERROR_SYSCALL ? SP_ERR_CLOSED : SP_ERR_INVALID,
-                   failure_words(said, error));
+    handshake_failed(st, said, error);
 }
 
 void sp_tls_on_events(struct sp_stream *st, uint32_t events)
