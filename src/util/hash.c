@@ -2,34 +2,32 @@
  * every request with a Basic credential, on the loop threads.
  *
  * SipHash-2-4 (Aumasson, Bernstein) is written out here: through OpenSSL's EVP_MAC one call costs
- * an allocation and some hundreds of nanoseconds, the function itself about twenty.
+ * an allocation and some hundreds of nanoseconds, the function itself some tens.
  *
- * HMAC-SHA-256 (RFC 2104) is put together from EVP digests, on one context a thread keeps: in
- * OpenSSL 3.0 EVP_MAC_init and EVP_MD_CTX_copy_ex both duplicate the digest's state on the heap
- * for each message, while EVP_DigestInit_ex2 on a context that has the digest already resets it
- * in place. Hashing the two padded key blocks anew costs two compressions and no allocation. */
+ * HMAC-SHA-256 (RFC 2104) is put together from SHA256_Update and its kin, the states behind the two
+ * padded key blocks kept ready. They are deprecated in favour of EVP, which in OpenSSL 3.0
+ * allocates for every message (EVP_MAC_init and EVP_MD_CTX_copy_ex one or two blocks,
+ * EVP_DigestInit_ex2 one) and takes twice as long; the function is the same. */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
 #include "util/hash.h"
 #include "util/hash_priv.h"
 
 #include "util/secret.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
-#include <openssl/evp.h>
-#include <pthread.h>
+#include <openssl/sha.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define SHA256_BLOCK 64u
-
 static struct {
     bool ready;
     uint64_t sip[2];
-    uint8_t inner[SHA256_BLOCK]; /* key xor ipad */
-    uint8_t outer[SHA256_BLOCK]; /* key xor opad */
-    EVP_MD *sha256;              /* fetched once; lives as long as the process */
-    pthread_key_t context;       /* each thread's EVP_MD_CTX, freed when the thread ends */
+    SHA256_CTX inner; /* has taken key xor ipad */
+    SHA256_CTX outer; /* has taken key xor opad */
 } keyed;
 
 enum sp_err sp_random(void *out, size_t len)
@@ -49,42 +47,40 @@ enum sp_err sp_random(void *out, size_t len)
     return SP_OK;
 }
 
-static void free_context(void *context)
+/* A state that has taken one padded key block (RFC 2104 2). */
+static bool take_block(SHA256_CTX *state, const uint8_t *key, uint8_t pad)
 {
-    EVP_MD_CTX_free(context);
+    uint8_t block[SHA256_CBLOCK];
+    bool good;
+
+    for (size_t i = 0; i < sizeof(block); i++)
+        block[i] = key[i] ^ pad;
+    good = SHA256_Init(state) == 1 && SHA256_Update(state, block, sizeof(block)) == 1;
+    sp_wipe(block, sizeof(block));
+    return good;
 }
 
-static enum sp_err draw_keys(void)
+bool sp_hash_set_keys(const uint64_t sip[2], const uint8_t hmac[SHA256_CBLOCK])
 {
-    uint8_t key[SHA256_BLOCK];
-
-    if (sp_random(keyed.sip, sizeof(keyed.sip)) != SP_OK || sp_random(key, sizeof(key)) != SP_OK)
-        return SP_ERR_IO;
-    for (size_t i = 0; i < sizeof(key); i++) {
-        keyed.inner[i] = key[i] ^ 0x36;
-        keyed.outer[i] = key[i] ^ 0x5c;
-    }
-    sp_wipe(key, sizeof(key));
-    return SP_OK;
+    memcpy(keyed.sip, sip, sizeof(keyed.sip));
+    keyed.ready = take_block(&keyed.inner, hmac, 0x36) && take_block(&keyed.outer, hmac, 0x5c);
+    return keyed.ready;
 }
 
 /* A second call changes nothing, so that tests of several rooms in one program may each make it. */
 enum sp_err sp_hash_setup(void)
 {
+    uint64_t sip[2];
+    uint8_t hmac[SHA256_CBLOCK];
+    bool good;
+
     if (keyed.ready)
         return SP_OK;
-    if (draw_keys() != SP_OK)
-        return SP_ERR_IO;
-    keyed.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    if (keyed.sha256 == NULL)
-        return SP_ERR_IO;
-    if (pthread_key_create(&keyed.context, free_context) != 0) {
-        EVP_MD_free(keyed.sha256);
-        keyed.sha256 = NULL;
-        return SP_ERR_IO;
-    }
-    keyed.ready = true;
-    return SP_OK;
+    good = sp_random(sip, sizeof(sip)) == SP_OK && sp_random(hmac, sizeof(hmac)) == SP_OK &&
+           sp_hash_set_keys(sip, hmac);
+    sp_wipe(sip, sizeof(sip));
+    sp_wipe(hmac, sizeof(hmac));
+    return good ? SP_OK : SP_ERR_IO;
 }
 
 static uint64_t rotl(uint64_t x, unsigned by)
@@ -92,7 +88,16 @@ static uint64_t rotl(uint64_t x, unsigned by)
     return x << by | x >> (64 - by);
 }
 
-static uint64_t read_le(const uint8_t *at, size_t len)
+static uint64_t read_word(const uint8_t *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return le64toh(word);
+}
+
+/* The last bytes, fewer than eight. */
+static uint64_t read_rest(const uint8_t *at, size_t len)
 {
     uint64_t word = 0;
 
@@ -101,7 +106,7 @@ static uint64_t read_le(const uint8_t *at, size_t len)
     return word;
 }
 
-static void sip_rounds(uint64_t *v, unsigned rounds)
+static inline void sip_rounds(uint64_t *v, unsigned rounds)
 {
     while (rounds-- > 0) {
         v[0] += v[1];
@@ -136,8 +141,8 @@ uint64_t sp_siphash(const uint64_t key[2], struct sp_span bytes)
     size_t left = bytes.len;
 
     for (; left >= 8; left -= 8, at += 8)
-        sip_word(v, read_le(at, 8));
-    sip_word(v, (uint64_t)bytes.len << 56 | read_le(at, left));
+        sip_word(v, read_word(at));
+    sip_word(v, (uint64_t)bytes.len << 56 | read_rest(at, left));
     v[2] ^= 0xff;
     sip_rounds(v, 4);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
@@ -149,53 +154,29 @@ uint64_t sp_hash64(struct sp_span bytes)
     return sp_siphash(keyed.sip, bytes);
 }
 
-/* This thread's context, made at its first call. */
-static EVP_MD_CTX *thread_context(void)
+static bool add_part(SHA256_CTX *state, struct sp_span part)
 {
-    EVP_MD_CTX *context = pthread_getspecific(keyed.context);
+    uint64_t len = htole64(part.len);
 
-    if (context != NULL)
-        return context;
-    context = EVP_MD_CTX_new();
-    if (context != NULL && pthread_setspecific(keyed.context, context) != 0) {
-        EVP_MD_CTX_free(context);
-        context = NULL;
-    }
-    return context;
+    return SHA256_Update(state, &len, sizeof(len)) == 1 &&
+           (part.len == 0 || SHA256_Update(state, part.base, part.len) == 1);
 }
 
-static bool begin(EVP_MD_CTX *context, const uint8_t *block)
-{
-    return EVP_DigestInit_ex2(context, keyed.sha256, NULL) == 1 &&
-           EVP_DigestUpdate(context, block, SHA256_BLOCK) == 1;
-}
-
-static bool add_part(EVP_MD_CTX *context, struct sp_span part)
-{
-    uint8_t len[8];
-
-    for (size_t i = 0; i < sizeof(len); i++)
-        len[i] = (uint8_t)((uint64_t)part.len >> (8 * i));
-    return EVP_DigestUpdate(context, len, sizeof(len)) == 1 &&
-           (part.len == 0 || EVP_DigestUpdate(context, part.base, part.len) == 1);
-}
-
-/* The context keeps nothing of the parts: SHA-256's final step wipes its block (which may hold a
- * password), and the chaining state is overwritten by the outer pass. */
+/* The states are wiped: their blocks held what was hashed, which may be a password. */
 enum sp_err sp_digest_make(struct sp_digest *digest, const struct sp_span *parts, size_t parts_len)
 {
+    SHA256_CTX state = keyed.inner;
     uint8_t inner[sizeof(digest->bytes)];
-    EVP_MD_CTX *context;
-    bool good;
+    bool good = true;
 
     assert(keyed.ready);
-    context = thread_context();
-    good = context != NULL && begin(context, keyed.inner);
     for (size_t i = 0; good && i < parts_len; i++)
-        good = add_part(context, parts[i]);
-    good = good && EVP_DigestFinal_ex(context, inner, NULL) == 1 && begin(context, keyed.outer) &&
-           EVP_DigestUpdate(context, inner, sizeof(inner)) == 1 &&
-           EVP_DigestFinal_ex(context, digest->bytes, NULL) == 1;
+        good = add_part(&state, parts[i]);
+    good = good && SHA256_Final(inner, &state) == 1;
+    state = keyed.outer;
+    good = good && SHA256_Update(&state, inner, sizeof(inner)) == 1 &&
+           SHA256_Final(digest->bytes, &state) == 1;
+    sp_wipe(&state, sizeof(state));
     sp_wipe(inner, sizeof(inner));
     return good ? SP_OK : SP_ERR_NOMEM;
 }

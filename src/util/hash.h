@@ -16,7 +16,7 @@ struct sp_digest {
 /* Once, on the main thread, before any other call. SP_ERR_IO: no randomness or no HMAC. */
 enum sp_err sp_hash_setup(void) SP_MUST_CHECK;
 uint64_t sp_hash64(struct sp_span bytes);
-/* SP_ERR_NOMEM when the library fails. Costs no allocation after a thread's first call. */
+/* SP_ERR_NOMEM when the library fails. Costs no allocation. */
 enum sp_err sp_digest_make(struct sp_digest *digest, const struct sp_span *parts,
                            size_t parts_len) SP_MUST_CHECK;
 /* Random bytes, or SP_ERR_IO. */

@@ -1,9 +1,11 @@
-/* util/hash: the reference vectors of SipHash, HMAC against OpenSSL's, and framing of parts. */
+/* util/hash: the reference vectors of SipHash, HMAC against OpenSSL's own, and framing of parts. */
 #include "util/hash.h"
 #include "util/hash_priv.h"
 
 #include "util/span.h"
 
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,6 +40,25 @@ static struct sp_digest digest_of(const char *a, const char *b)
 
     assert_int_equal(sp_digest_make(&digest, parts, 2), SP_OK);
     return digest;
+}
+
+/* Alice and her password, each behind its length in eight bytes, little end first. */
+static void a_digest_is_the_hmac_of_parts_behind_their_lengths(void **state)
+{
+    static const uint64_t sip[2] = {1, 2};
+    static const char message[] = "\5\0\0\0\0\0\0\0alice\6\0\0\0\0\0\0\0secret";
+    uint8_t key[64];
+    uint8_t expected[32];
+    struct sp_digest made;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(key); i++)
+        key[i] = (uint8_t)(i * 7);
+    assert_true(sp_hash_set_keys(sip, key));
+    made = digest_of("alice", "secret");
+    assert_non_null(HMAC(EVP_sha256(), key, sizeof(key), (const unsigned char *)message,
+                         sizeof(message) - 1, expected, NULL));
+    assert_memory_equal(made.bytes, expected, sizeof(expected));
 }
 
 static void parts_that_join_to_the_same_bytes_differ(void **state)
@@ -92,6 +113,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash_gives_the_reference_values),
+        cmocka_unit_test(a_digest_is_the_hmac_of_parts_behind_their_lengths),
         cmocka_unit_test(parts_that_join_to_the_same_bytes_differ),
         cmocka_unit_test(every_thread_gives_the_same_digest),
         cmocka_unit_test(random_bytes_differ_from_call_to_call),
