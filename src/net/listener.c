@@ -79,7 +79,7 @@ static void greeting_failed(struct greeting *greeting, const char *event, const 
 {
     char client[SP_ADDR_TEXT_MAX];
 
-    sp_log_info(greeting->listener->options.log, "event=%s client=%s why=\"%s\"", event,
+    sp_log_info(greeting->listener->options.log, "event=%s client=%s detail=\"%s\"", event,
                 sp_addr_text(&greeting->client, client), why);
     greeting_end(greeting);
 }
@@ -281,10 +281,11 @@ static void take_connection(struct sp_listener *listener, int fd, const struct s
 static void pause_accepting(struct sp_listener *listener, int error)
 {
     if (!listener->short_told)
-        sp_log_warning(listener->options.log,
-                       "event=accept_paused listener=%s why=\"%s\" help=\"raise the limit of open "
-                       "files, or lower max_connections\"",
-                       listener->listen->title, strerror(error));
+        sp_log_warning(
+            listener->options.log,
+            "event=accept_paused listener=%s detail=\"%s\" help=\"raise the limit of open "
+            "files, or lower max_connections\"",
+            listener->listen->title, strerror(error));
     listener->short_told = true;
     if (sp_loop_rewatch(listener->loop, listener->fd, 0, &listener->watch) != SP_OK)
         sp_loop_unwatch(listener->loop, listener->fd);

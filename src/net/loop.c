@@ -227,9 +227,16 @@ void sp_loop_doom(struct sp_loop *loop, struct sp_doomed *doomed)
 
 void sp_loop_each_turn(struct sp_loop *loop, void (*run)(void *owner), void *owner)
 {
-    assert(loop->hooks_len < SP_LOOP_HOOKS_MAX);
-    if (loop->hooks_len < SP_LOOP_HOOKS_MAX)
-        loop->hooks[loop->hooks_len++] = (struct sp_loop_hook){run, owner};
+    unsigned place = 0;
+
+    while (place < loop->hooks_len && loop->hooks[place].run != NULL)
+        place++; /* one that was left, or the next */
+    assert(place < SP_LOOP_HOOKS_MAX);
+    if (place == SP_LOOP_HOOKS_MAX)
+        return;
+    loop->hooks[place] = (struct sp_loop_hook){run, owner};
+    if (place == loop->hooks_len)
+        loop->hooks_len++;
 }
 
 void sp_loop_no_more_turns(struct sp_loop *loop, const void *owner)

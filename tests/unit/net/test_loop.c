@@ -386,6 +386,24 @@ static void hooks_run_once_a_turn(void **state)
     test_loop_end(&loop);
 }
 
+static void a_hook_that_was_taken_off_leaves_its_place(void **state)
+{
+    struct sp_loop *loop = test_loop_new(NULL);
+    unsigned counts[2] = {0, 0};
+    (void)state;
+
+    sp_loop_each_turn(loop, count_turn, &counts[0]);
+    for (unsigned i = 0; i < 10; i++) { /* more often than there are places */
+        sp_loop_each_turn(loop, count_turn, &counts[1]);
+        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_no_more_turns(loop, &counts[1]);
+    }
+    uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+    assert_int_equal(counts[0], 11);
+    assert_int_equal(counts[1], 10);
+    test_loop_end(&loop);
+}
+
 static void a_stopped_loop_goes_on_until_its_timers_are_done(void **state)
 {
     struct sp_loop *loop = test_loop_new(NULL);
@@ -428,6 +446,7 @@ int main(void)
         cmocka_unit_test(a_far_timer_wakes_the_loop_seldom),
         cmocka_unit_test(what_is_doomed_is_freed_at_the_end_of_the_turn),
         cmocka_unit_test(hooks_run_once_a_turn),
+        cmocka_unit_test(a_hook_that_was_taken_off_leaves_its_place),
         cmocka_unit_test(a_stopped_loop_goes_on_until_its_timers_are_done),
         cmocka_unit_test(a_loop_that_never_ran_is_freed_whole),
     };
