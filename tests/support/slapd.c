@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -202,6 +203,7 @@ static void exec_slapd(const struct test_slapd *slapd)
         dup2(fd, 1);
         dup2(fd, 2);
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that crashes leaves none behind */
     execl("/usr/sbin/slapd", "slapd", "-d", "stats", "-f", conf, "-h", urls, (char *)NULL);
     _exit(127);
 }
@@ -243,10 +245,8 @@ void test_slapd_stop(struct test_slapd *slapd)
 
 void test_slapd_pause(struct test_slapd *slapd)
 {
-    int status;
-
     kill(slapd->pid, SIGSTOP);
-    waitpid(slapd->pid, &status, WUNTRACED);
+    pause_ms(20); /* all its threads have seen it by then */
 }
 
 void test_slapd_resume(struct test_slapd *slapd)

@@ -169,15 +169,33 @@ static void wait_at(struct sp_ldap_login *login, struct sp_ldap_server *server, 
     sp_ldap_server_submit(server, login, first);
 }
 
+/* Servers that were not even asked, because their breaker is open, failed for a reason too. */
+static void note_standing_faults(struct sp_ldap_login *login)
+{
+    const struct sp_auth_backend *backend = login->base.backend;
+
+    for (size_t i = 0; i < backend->servers_len; i++) {
+        struct sp_ldap_server *server = &backend->servers[i];
+
+        if ((login->tried & (1u << i)) != 0 || server->fault < login->worst)
+            continue;
+        login->server = server;
+        note_fault(login, server->fault, server->fault_words);
+    }
+}
+
 /* To the best server that has not failed this login; to none: that is the answer. */
 static void route(struct sp_ldap_login *login)
 {
     struct sp_ldap_server *server = sp_ldap_backend_pick(login->base.backend, login->tried);
 
-    if (server != NULL)
+    if (server != NULL) {
         wait_at(login, server, false);
-    else if (login->worst == SP_LDAP_FAULT_NONE)
-        sp_ldap_login_unavailable(login, SP_LDAP_FAULT_CONNECT, "no server answers just now");
+        return;
+    }
+    note_standing_faults(login);
+    if (login->worst == SP_LDAP_FAULT_NONE)
+        sp_ldap_login_unavailable(login, SP_LDAP_FAULT_CONNECT, "no server can be asked just now");
     else
         finish(login, SP_VERDICT_UNAVAILABLE, sp_ldap_fault_text(login->worst));
 }

@@ -15,8 +15,9 @@
 #include <string.h>
 #include <uv.h>
 
-#define RENEW_MARGIN_S 300 /* a new ticket so long before the old one ends: the usual clock skew \
-                            */
+#define RENEW_MARGIN_S                                                        \
+    300 /* a new ticket so long before the old one ends: the usual clock skew \
+         */
 #define RENEW_LEAST_S 60
 
 static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)

@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FAULTS_MAX     3    /* in a row; the breaker opens */
-#define PAUSE_FIRST_MS 5000 /* doubling */
-#define PAUSE_MAX_MS   60000
-#define FAIL_BACK_MS   30000 /* a preferred server is looked at so often while another serves */
+#define FAULTS_MAX         3    /* in a row; the breaker opens */
+#define PAUSE_FIRST_MS     5000 /* doubling */
+#define PAUSE_MAX_MS       60000
+#define FIRST_DIAL_LOOK_MS 100
+#define FAIL_BACK_MS       30000 /* a preferred server is looked at so often while another serves */
 
 void sp_ldap_server_init(struct sp_ldap_server *server, struct sp_auth_backend *backend,
                          unsigned index)
@@ -356,12 +357,17 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* Deadlines in a queue are almost in order (a second try stands in front), and all are looked at:
- * queues are short when a clock of some seconds strikes. */
-static uint64_t tick_queue(struct sp_ldap_server *server, struct sp_list *queue, uint64_t now_ms)
+ * queues are short when a clock of some seconds strikes. While the first connection is dialled,
+ * nobody is turned away: the dial has its own end, and knows better what is wrong. */
+static uint64_t tick_queue(struct sp_ldap_server *server, struct sp_list *queue, bool first_dial,
+                           uint64_t now_ms)
 {
     struct sp_list *node;
     struct sp_list *after;
     uint64_t next = SP_LDAP_NEVER;
+
+    if (first_dial)
+        return sp_list_empty(queue) ? SP_LDAP_NEVER : now_ms + FIRST_DIAL_LOOK_MS;
 
     SP_LIST_EACH_SAFE (node, after, queue) {
         struct sp_ldap_login *login = sp_container_of(node, struct sp_ldap_login, link);
@@ -458,13 +464,25 @@ static uint64_t tick_conns(struct sp_ldap_server *server, uint64_t now_ms)
     return next;
 }
 
+static bool service_dialling(const struct sp_ldap_server *server)
+{
+    return server->service != NULL && server->service->state == SP_LDAP_CONN_DIALLING;
+}
+
+static bool first_bind_dialling(const struct sp_ldap_server *server)
+{
+    return server->dials > 0 && server->dials == server->conns_len;
+}
+
 uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms)
 {
     uint64_t next = tick_service(server, now_ms);
 
     next = earlier(next, tick_conns(server, now_ms));
-    next = earlier(next, tick_queue(server, &server->search_queue, now_ms));
-    next = earlier(next, tick_queue(server, &server->bind_queue, now_ms));
+    next = earlier(next,
+                   tick_queue(server, &server->search_queue, service_dialling(server), now_ms));
+    next = earlier(next,
+                   tick_queue(server, &server->bind_queue, first_bind_dialling(server), now_ms));
     sp_ldap_server_pump(server);
     return next;
 }
