@@ -171,6 +171,7 @@ def test_a_listed_domain_is_taken_off_the_name(w):
     for typed in ("CORP\\alice", "alice@corp.test", "corp\\ALICE", "alice@CORP.TEST"):
         passed(ask(w, auth=basic(typed, PEOPLE["alice"])))
     assert w.ldap.binds("alice") == 1, "all of these are alice"
+    p.line(4)
     assert {line["user"] for line in p.lines() if line["status"] == 200} == {"alice"}
 
 

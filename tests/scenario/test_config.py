@@ -177,7 +177,6 @@ def test_the_environment_is_read(w):
         assert 'realm="From The Environment"' in ask(w).challenges[1]
     finally:
         del os.environ["RIG_REALM"]
-        del w.realm._env
 
 
 def test_nothing_starts_with_a_bad_configuration(w):
@@ -194,6 +193,7 @@ def test_nothing_starts_with_a_bad_configuration(w):
 def test_a_port_in_use_is_told(w):
     import socket
     with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("10.99.0.1", 3128))
         taken.listen(1)
         proxy = w.start(w.config(), ready=False)

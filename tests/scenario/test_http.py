@@ -275,7 +275,7 @@ def test_options_with_an_empty_path_goes_on_as_asterisk(w):
 def test_proxy_authorization_never_leaves(w):
     w.start()
     passed(ask(w, auth=ALICE))
-    passed(ask(w, auth=ALICE, fields=[("Connection", "Proxy-Authorization")]))
+    own(ask(w, auth=ALICE, fields=[("Connection", "Proxy-Authorization")]), 400, "malformed")
     passed(ask(w, auth=w.initiator("alice").value()))
     with w.wire() as c:
         c.ask("GET", ECHO)
@@ -360,6 +360,13 @@ def test_curl_and_real_pages(w):
     assert status == 0 and out == "k" * 1024, (status, err)
     status, out, err = w.curl("-U", "alice:Alice-Pass-17", w.url("/1k", "origin", "https"))
     assert status == 0 and out == "k" * 1024, (status, err)
+    p.last(method="CONNECT", target="origin.corp.test:443", status=200, user="alice")
+
+
+def test_curl_with_anyauth_takes_basic_where_only_that_is_offered(w):
+    config = w.config()
+    config.auth["negotiate"] = []
+    p = w.start(config)
     status, out, err = w.curl("--proxy-anyauth", "-U", "alice:Alice-Pass-17", w.url("/", "origin"))
     assert status == 0 and out == "the origin's page\n", (status, err)
-    p.last(method="CONNECT", target="origin.corp.test:443", status=200, user="alice")
+    assert [r["status"] for r in (p.line(2) and p.lines())] == [407, 200]

@@ -229,4 +229,4 @@ class Directories:
 
 def _logged(uid):
     """The name as slapd's log prints it: normalised, what RFC 4514 escapes as hex pairs."""
-    return "".join(r"\\\\%02X" % ord(c) if c in ',+"\\<>;=#' else re.escape(c) for c in uid)
+    return "".join(r"\\%02X" % ord(c) if c in ',+"\\<>;=#' else re.escape(c) for c in uid)

@@ -78,6 +78,7 @@ class Config:
             path = os.path.join(self.folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "wb" if isinstance(content, bytes) else "w") as f:
+                os.chmod(path, 0o600)
                 f.write(content)
         path = os.path.join(self.folder, "sallyport.conf")
         with open(path, "w") as f:
