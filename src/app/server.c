@@ -71,6 +71,7 @@ static void end(struct sp_server *server)
     sp_server_enter(server, SP_SERVER_ENDED);
     sp_timer_stop(&server->watch_timer);
     sp_server_signals_close(server);
+    sp_admin_close(&server->admin);
     sp_loop_stop(server->loop);
 }
 
@@ -196,11 +197,13 @@ static void take_down(struct sp_server *server)
 /* The loop runs even if not all could be started: those that were have to end on it. */
 static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
 {
-    bool well = sp_server_signals_open(server) == SP_OK && start_workers(server, sockets) == SP_OK;
+    bool well = sp_server_signals_open(server) == SP_OK &&
+                sp_server_control_open(server) == SP_OK && start_workers(server, sockets) == SP_OK;
 
     if (!well) {
         server->failed = true;
-        sp_log_error(&server->log, "event=start_failed detail=\"no memory, or no threads\"");
+        sp_log_error(&server->log, "event=start_failed detail=\"no memory, no threads, or an "
+                                   "admin socket or address that cannot be opened\"");
         if (server->workers_len > 0)
             sp_server_drain(server);
         else

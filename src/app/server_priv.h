@@ -2,6 +2,7 @@
 #ifndef SP_APP_SERVER_PRIV_H
 #define SP_APP_SERVER_PRIV_H
 
+#include "admin/admin.h"
 #include "app/server.h"
 #include "app/worker.h"
 #include "net/loop.h"
@@ -42,6 +43,7 @@ struct sp_server {
 
     uv_signal_t signals[SP_SERVER_SIGNALS];
     unsigned signals_open;
+    struct sp_admin *admin; /* NULL: none was asked for, or it could not be */
 
     struct sp_timer watch_timer;
     struct sp_work watch_work; /* looks at watched files; one at a time */
@@ -57,6 +59,10 @@ void sp_server_drain(struct sp_server *server);
 /* ---- signals.c ---- */
 enum sp_err sp_server_signals_open(struct sp_server *server) SP_MUST_CHECK;
 void sp_server_signals_close(struct sp_server *server);
+
+/* ---- control.c ---- */
+/* The admin listener and the control socket. SP_ERR_IO: told in the log. */
+enum sp_err sp_server_control_open(struct sp_server *server) SP_MUST_CHECK;
 
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */

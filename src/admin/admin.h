@@ -1,0 +1,51 @@
+/* For those who run the proxy: an HTTP listener for machines and people on call (/metrics,
+ * /healthz, /readyz, the status page at /), and a control socket for `sallyport ctl`.
+ *
+ * Lives on the main thread's loop, beside signals and reloads; what it needs of the rest of the
+ * process it is given as callbacks. Nothing here blocks, every connection has a deadline, and there
+ * are never more than a few dozen of them. */
+#ifndef SP_ADMIN_ADMIN_H
+#define SP_ADMIN_ADMIN_H
+
+#include "admin/admin_options.h"
+#include "log/log.h"
+#include "util/buf.h"
+
+#include <uv.h>
+
+/* What the control socket and the pages ask for. All are called on the main thread, in a turn of
+ * its own, and may be NULL: then the answer is that it cannot be done. Words for the asker may be
+ * appended to `words`, whole lines. */
+struct sp_admin_events {
+    /* Read the configuration anew. False: refused, and nothing has changed. */
+    bool (*reload)(void *owner, struct sp_buf *words);
+    /* Stop accepting, let what runs finish, end. */
+    void (*drain)(void *owner);
+    /* Forget one user (verdicts, groups, a block), or with an absent user everything. */
+    void (*flush)(void *owner, struct sp_span user);
+    /* May a load balancer send work here? When not, `words` says why. */
+    bool (*ready)(void *owner, struct sp_buf *words);
+    void *owner;
+};
+
+struct sp_admin;
+
+/* Opens what the options name. A socket or address that cannot be opened is logged, with what to do
+ * about it; it is an error (SP_ERR_IO) only if the administrator wrote it (`socket_set`,
+ * `http_set`), since the proxy can serve without. Options are borrowed for the call; events, log
+ * and loop outlive the admin. SP_OK with *admin_out NULL: nothing was to be opened. */
+enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *options, bool socket_set,
+                          bool http_set, const struct sp_admin_events *events,
+                          const struct sp_log *log, struct sp_admin **admin_out) SP_MUST_CHECK;
+/* Stops listening, cuts what is open; the rest of it happens on the loop. NULL is harmless. */
+void sp_admin_close(struct sp_admin **admin);
+
+/* ---- the other end of the control socket, for `sallyport ctl`; blocks ---- */
+
+/* The protocol: one line of words from the client; an answer that begins with "ok\n" or "no\n",
+ * then text, up to the end of the stream. */
+#define SP_ADMIN_LINE_MAX 1024
+#define SP_ADMIN_OK       "ok\n"
+#define SP_ADMIN_NO       "no\n"
+
+#endif

@@ -1,0 +1,96 @@
+/* Inside the admin room: its two structs, shared by admin.c (listeners), conn.c (connections),
+ * pages.c (what HTTP answers) and control.c (what the socket answers). */
+#ifndef SP_ADMIN_ADMIN_PRIV_H
+#define SP_ADMIN_ADMIN_PRIV_H
+
+#include "admin/admin.h"
+#include "http/http.h"
+#include "util/list.h"
+
+#define SP_ADMIN_CONNS_MAX   64
+#define SP_ADMIN_DEADLINE_MS 10000 /* for a question, and again for taking the answer */
+#define SP_ADMIN_HEAD_MAX    8192
+#define SP_ADMIN_ANSWER_MAX  (16u * 1024 * 1024)
+
+enum sp_admin_kind { SP_ADMIN_HTTP, SP_ADMIN_CONTROL };
+
+enum sp_admin_conn_state {
+    SP_ADMIN_CONN_READING, /* the question is not whole */
+    SP_ADMIN_CONN_WRITING, /* the answer is on its way */
+    SP_ADMIN_CONN_ENDING,  /* all is written: the other end closes, or time runs out */
+    SP_ADMIN_CONN_CLOSING,
+};
+
+/* Owned by its uv handles: freed when both have closed. */
+struct sp_admin_conn {
+    struct sp_admin *admin;
+    struct sp_list link; /* in admin->conns, until closing */
+    enum sp_admin_kind kind;
+    enum sp_admin_conn_state state;
+    union {
+        uv_stream_t stream;
+        uv_tcp_t tcp;
+        uv_pipe_t pipe;
+    } handle;
+    uv_timer_t timer;
+    uv_write_t write;
+    uv_shutdown_t shutdown;
+    unsigned handles; /* open ones */
+    bool peer_done;   /* the other end has closed its side: no more will come */
+    char in[SP_ADMIN_HEAD_MAX];
+    size_t in_len;
+    struct sp_http_parser *parser; /* HTTP only */
+    struct sp_buf out;
+};
+
+/* Owned by whoever opened it, until closing; then by its listeners and connections: freed when the
+ * last of them has closed. */
+struct sp_admin {
+    uv_loop_t *loop;
+    struct sp_admin_events events;
+    const struct sp_log *log;
+    uv_tcp_t http;
+    uv_pipe_t control;
+    unsigned parts; /* open listeners and connections */
+    bool http_open;
+    bool control_open;
+    bool closing;
+    struct sp_list conns;
+    unsigned conns_len;
+    uint64_t started_ms;  /* of the loop's clock */
+    uint64_t deadline_ms; /* SP_ADMIN_DEADLINE_MS; tests have less patience */
+};
+
+/* ---- admin.c ---- */
+void sp_admin_part_closed(struct sp_admin *admin);
+
+/* ---- conn.c ---- */
+/* Takes the connection that waits on the listener. */
+void sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind);
+void sp_admin_conn_close(struct sp_admin_conn *conn);
+
+/* ---- pages.c, control.c ---- */
+/* Look at conn->in. True: the whole answer stands in conn->out (and if that failed for want of
+ * memory, out is empty). False: more bytes are needed. */
+bool sp_admin_http_answer(struct sp_admin_conn *conn);
+bool sp_admin_control_answer(struct sp_admin_conn *conn);
+
+/* ---- series.c: the metrics again, for people ---- */
+/* One sample of the metrics' text. */
+struct sp_admin_sample {
+    struct sp_span name;
+    struct sp_span labels; /* between the braces; may be empty */
+    struct sp_span value;
+};
+/* The next sample that is not part of a histogram; `rest` is moved on. False: no more. */
+bool sp_admin_next_sample(struct sp_span *rest, struct sp_admin_sample *sample_out);
+
+/* ---- status_page.c ---- */
+enum sp_err sp_admin_status_page(struct sp_admin *admin, struct sp_buf *page) SP_MUST_CHECK;
+
+/* ---- socket.c ---- */
+/* Binds `pipe` to `path`, mode 0600; a socket that a dead process left there is removed first.
+ * False: `why` (256 bytes) says what is wrong and what to do. */
+bool sp_admin_socket_bind(uv_pipe_t *pipe, const char *path, char why[256]);
+
+#endif

@@ -1,0 +1,124 @@
+/* What the admin listener answers over HTTP: GET and HEAD of four paths, and nothing else. */
+#include "admin/admin_priv.h"
+
+#include "http/reply.h"
+#include "stats/stats.h"
+#include "util/span.h"
+
+/* One answer before it is written. */
+struct page {
+    int status;
+    const char *type;
+    struct sp_buf body;
+};
+
+#define PLAIN   "text/plain; charset=utf-8"
+#define METRICS "text/plain; version=0.0.4; charset=utf-8"
+#define HTML    "text/html; charset=utf-8"
+
+static enum sp_err page_health(struct sp_admin *admin, struct page *page)
+{
+    (void)admin;
+    return sp_buf_append(&page->body, SP_SPAN_LIT("ok\n"));
+}
+
+static enum sp_err page_ready(struct sp_admin *admin, struct page *page)
+{
+    struct sp_buf words;
+    bool ready;
+    enum sp_err err;
+
+    sp_buf_init(&words, 4096);
+    ready = admin->events.ready == NULL || admin->events.ready(admin->events.owner, &words);
+    page->status = ready ? 200 : 503;
+    err = sp_buf_append(&page->body, ready ? SP_SPAN_LIT("ready\n") : SP_SPAN_LIT("not ready\n"));
+    if (err == SP_OK)
+        err = sp_buf_append(&page->body, sp_buf_span(&words));
+    sp_buf_fini(&words);
+    return err;
+}
+
+static enum sp_err page_metrics(struct sp_admin *admin, struct page *page)
+{
+    (void)admin;
+    page->type = METRICS;
+    return sp_stats_write(&page->body);
+}
+
+static enum sp_err page_status(struct sp_admin *admin, struct page *page)
+{
+    page->type = HTML;
+    return sp_admin_status_page(admin, &page->body);
+}
+
+static const struct {
+    const char *path;
+    enum sp_err (*write)(struct sp_admin *admin, struct page *page);
+} routes[] = {
+    {"/metrics", page_metrics},
+    {"/healthz", page_health},
+    {"/readyz", page_ready},
+    {"/", page_status},
+};
+
+static enum sp_err refuse(struct page *page, int status, const char *words)
+{
+    page->status = status;
+    return sp_buf_printf(&page->body, "%d %s: %s\n", status, sp_http_status_text(status), words);
+}
+
+static enum sp_err route(struct sp_admin *admin, const struct sp_http_request *request,
+                         struct page *page)
+{
+    struct sp_span path = request->target.path;
+
+    if (request->method != SP_HTTP_GET && request->method != SP_HTTP_HEAD)
+        return refuse(page, 405, "only GET and HEAD are answered here");
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.base[i] == '?')
+            path.len = i;
+    }
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        if (sp_span_eq(path, sp_span_cstr(routes[i].path)))
+            return routes[i].write(admin, page);
+    }
+    return refuse(page, 404, "there are /metrics, /healthz, /readyz and /");
+}
+
+static enum sp_err write_page(struct sp_buf *out, const struct page *page, bool head_only)
+{
+    enum sp_err err = sp_buf_printf(
+        out,
+        "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%sCache-Control: no-store\r\n"
+        "X-Content-Type-Options: nosniff\r\nContent-Security-Policy: default-src 'none'; "
+        "style-src 'unsafe-inline'\r\nConnection: close\r\n\r\n",
+        page->status, sp_http_status_text(page->status), page->type, page->body.len,
+        page->status == 405 ? "Allow: GET, HEAD\r\n" : "");
+
+    if (err != SP_OK || head_only)
+        return err;
+    return sp_buf_append(out, sp_buf_span(&page->body));
+}
+
+bool sp_admin_http_answer(struct sp_admin_conn *conn)
+{
+    struct sp_http_request request;
+    struct sp_http_fault fault;
+    struct page page = {.status = 200, .type = PLAIN};
+    enum sp_err err = sp_http_parse_request(conn->parser, sp_span_of(conn->in, conn->in_len),
+                                            &request, &fault);
+
+    if (err == SP_ERR_AGAIN)
+        return false;
+    sp_buf_init(&page.body, SP_ADMIN_ANSWER_MAX - SP_ADMIN_HEAD_MAX);
+    if (err == SP_OK)
+        err = route(conn->admin, &request, &page);
+    else if (err == SP_ERR_INVALID)
+        err = refuse(&page, fault.status, fault.why);
+    if (err == SP_OK)
+        err = write_page(&conn->out, &page, request.method == SP_HTTP_HEAD);
+    if (err != SP_OK)
+        sp_buf_reset(&conn->out);
+    sp_buf_fini(&page.body);
+    return true;
+}
