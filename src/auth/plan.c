@@ -34,6 +34,9 @@ static enum sp_err configure(struct sp_plan_backend *b, const struct sp_log *log
     enum sp_err err;
 
     sp_auth_lent_init(&b->lent, b->name, NULL, log);
+    err = sp_plan_watches_make(b); /* looked at before they are read: no change goes unseen */
+    if (err != SP_OK)
+        return err;
     err = b->ops->configure(b->block->options, &b->lent.host, &b->config, &fault);
     if (err != SP_OK) {
         fault.text[sizeof(fault.text) - 1] = '\0';
@@ -44,7 +47,7 @@ static enum sp_err configure(struct sp_plan_backend *b, const struct sp_log *log
     }
     b->ops->traits(b->config, &b->traits);
     b->series = sp_stats_backend(b->name);
-    return sp_plan_watches_make(b);
+    return b->series != NULL ? SP_OK : SP_ERR_NOMEM;
 }
 
 static enum sp_err add_backend(struct sp_auth_plan *plan, const struct sp_config_block *block,

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,6 +306,15 @@ static void take(char *to, size_t cap, struct sp_span from)
     to[len] = '\0';
 }
 
+static void note_user(struct fake_world *world, struct sp_span user)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* workers may be real threads */
+
+    pthread_mutex_lock(&lock);
+    take(world->last_user, sizeof(world->last_user), user);
+    pthread_mutex_unlock(&lock);
+}
+
 static enum sp_err start(struct sp_auth_backend *backend, const struct sp_auth_input *input,
                          sp_auth_done_cb done, void *owner, struct sp_auth_op **op_out)
 {
@@ -328,7 +338,7 @@ static enum sp_err start(struct sp_auth_backend *backend, const struct sp_auth_i
     take(op->script, sizeof(op->script), input->token);
     op->legs = word(op, "legs", legs, sizeof(legs)) != NULL ? atoi(legs) : 1;
     if (input->ask != SP_AUTH_TOKEN)
-        take(world->last_user, sizeof(world->last_user), input->user);
+        note_user(world, input->user);
     uv_timer_init(backend->loop, &op->timer);
     op->timer.data = op;
     uv_timer_start(&op->timer, on_timer, world->delay_ms, 1);
