@@ -134,7 +134,7 @@ void sp_exchange_write_access(struct sp_exchange *x)
     if (x->switching && x->logged)
         return; /* the tunnel writes it at its end */
     sp_exchange_record(x, &record, &text);
-    sp_access_write(proxy->access, &record);
+    sp_proxy_write_access(proxy, &record);
     sp_stats_request(proxy->stats, x->status, x->auth.scheme,
                      sp_loop_now_us(proxy->loop) - x->times.head_us);
     sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)record.bytes_in);

@@ -109,13 +109,20 @@ static enum sp_step dial(struct sp_exchange *x)
     return SP_STEP_WAIT;
 }
 
-/* OPTIONS or TRACE that may go no further: we are its last recipient (RFC 9110 7.6.2), and serve
- * neither. */
-static bool is_for_us(const struct sp_http_request *request)
+/* What ends here whatever the rules say; NULL: nothing. An OPTIONS or TRACE whose Max-Forwards is
+ * used up has us for its last recipient (RFC 9110 7.6.2), and we serve neither. A request that has
+ * our name in Via goes in circles (7.6.3). */
+static const char *goes_no_further(const struct sp_exchange *x)
 {
     uint64_t left;
 
-    return sp_http_max_forwards(request, &left) && left == 0;
+    if (sp_http_max_forwards(&x->request, &left) && left == 0)
+        return "Max-Forwards ends the request at this proxy";
+    if (x->epoch->snapshot->via.len > 0 &&
+        sp_http_via_has(&x->request.head, x->epoch->snapshot->via))
+        return "the request has been here before: a loop, or two proxies with one name "
+               "(forward.via)";
+    return NULL;
 }
 
 enum sp_step sp_exchange_step_connecting(struct sp_exchange *x)
@@ -123,12 +130,13 @@ enum sp_step sp_exchange_step_connecting(struct sp_exchange *x)
     struct sp_session *s = x->session;
     const struct sp_http_target *target = &x->request.target;
     struct sp_upstream *upstream = NULL;
+    const char *why;
 
     if (x->dial != NULL)
         return SP_STEP_WAIT;
-    if (is_for_us(&x->request))
-        return sp_exchange_answer(x, 501, SP_REASON_MALFORMED,
-                                  "Max-Forwards ends the request at this proxy");
+    why = goes_no_further(x);
+    if (why != NULL)
+        return sp_exchange_answer(x, 403, SP_REASON_DENIED, why);
     if (x->request.method != SP_HTTP_CONNECT && !sp_list_empty(&s->bound))
         upstream = sp_upstream_take(s->proxy, &s->bound, target->host, target->port, NULL, NULL);
     if (upstream != NULL) {

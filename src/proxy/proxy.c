@@ -194,6 +194,20 @@ static void each_turn(void *owner)
     sp_access_flush(proxy->access);
 }
 
+/* The batch is flushed at the end of a turn once it is old enough; a worker at rest has no turns,
+ * so the first line of a batch orders one. */
+static void on_access_wait(struct sp_timer *timer)
+{
+    (void)timer; /* the turn is all that was wanted */
+}
+
+void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record *record)
+{
+    sp_access_write(proxy->access, record);
+    if (!sp_timer_active(&proxy->access_timer))
+        sp_timer_start(proxy->loop, &proxy->access_timer, ACCESS_WAIT_MS);
+}
+
 static void on_drain_deadline(struct sp_timer *timer)
 {
     struct sp_proxy *proxy = sp_container_of(timer, struct sp_proxy, drain_timer);
@@ -226,6 +240,7 @@ struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *sn
     sp_list_init(&proxy->listeners);
     sp_list_init(&proxy->pool);
     sp_timer_init(&proxy->drain_timer, on_drain_deadline);
+    sp_timer_init(&proxy->access_timer, on_access_wait);
     sp_soon_init(&proxy->drained_soon, on_drained);
     proxy->resolver = sp_resolver_new(loop);
     proxy->access = sp_access_batch_new();
@@ -307,6 +322,7 @@ void sp_proxy_free(struct sp_proxy **proxy)
     sp_loop_no_more_turns(gone->loop, gone);
     sp_soon_cancel(&gone->drained_soon);
     sp_timer_stop(&gone->drain_timer);
+    sp_timer_stop(&gone->access_timer);
     if (gone->resolver != NULL)
         sp_resolver_free(&gone->resolver);
     if (gone->access != NULL)

@@ -73,6 +73,8 @@ struct sp_proxy {
     struct sp_auth_shared *shared;
     struct sp_resolver *resolver;
     struct sp_access_batch *access;
+    struct sp_timer
+        access_timer;       /* makes a turn come, so that the last lines of a burst do not wait */
     struct sp_epoch *epoch; /* the newest */
     struct sp_list epochs;
     struct sp_list sessions;
@@ -106,6 +108,7 @@ const struct sp_listen *sp_epoch_find_listen(const struct sp_epoch *epoch,
                                              const struct sp_listen *like);
 /* Called when a session, an upstream or an epoch has gone: a drain may now be complete. */
 void sp_proxy_check_drained(struct sp_proxy *proxy);
+void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record *record);
 /* Give `buf`, which must be empty, a slab to grow from; and take it back (whatever it holds is
  * dropped). */
 enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max) SP_MUST_CHECK;

@@ -57,6 +57,8 @@ enum sp_err sp_session_fill(struct sp_session *session, size_t max)
     }
     if (session->in.len >= max)
         return SP_ERR_TOO_LARGE;
+    if (session->in.max < max)
+        session->in.max = max;
     /* A slab's worth while the slab is empty; a head that outgrows it grows in steps. */
     err = sp_buf_reserve(&session->in, session->in.len == 0 ? SLAB_SIZE : 4096, &room);
     if (err != SP_OK)

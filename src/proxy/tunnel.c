@@ -300,7 +300,7 @@ static void write_access(struct sp_tunnel *t)
     t->record.bytes_in += t->up.moved;
     t->record.bytes_out += t->down.moved;
     t->record.ms = (sp_loop_now_us(proxy->loop) - t->began_us) / 1000;
-    sp_access_write(proxy->access, &t->record);
+    sp_proxy_write_access(proxy, &t->record);
     sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)t->record.bytes_in);
     sp_stats_add(proxy->stats, SP_STAT_BYTES_OUT, (int64_t)t->record.bytes_out);
     sp_stats_add(proxy->stats, SP_STAT_TUNNELS, -1);
