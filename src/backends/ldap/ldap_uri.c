@@ -58,7 +58,7 @@ static enum sp_err take_host(struct sp_ldap_uri *uri, const LDAPURLDesc *url, co
 static enum sp_err take_parts(struct sp_ldap_uri *uri, const LDAPURLDesc *url, const char **why_out)
 {
     if (url->lud_filter != NULL || url->lud_attrs != NULL || url->lud_exts != NULL ||
-        (url->lud_dn != NULL && url->lud_dn[0] != '\0')) {
+        url->lud_scope != LDAP_SCOPE_BASE || (url->lud_dn != NULL && url->lud_dn[0] != '\0')) {
         *why_out = "it goes on after the host; a base or a filter has its own key";
         return SP_ERR_INVALID;
     }
