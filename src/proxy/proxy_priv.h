@@ -36,6 +36,7 @@
 #define RELAY_BUDGET   16                     /* moves in one go before others get their turn */
 #define SPLICE_FROM    ((uint64_t)128 * 1024) /* bodies at least that long go by the kernel */
 #define RETRY_AFTER_S  5
+#define ACCESS_WAIT_MS 250 /* an access line is on its way to the file by then */
 #define ID_LEN         12
 
 /* What a step of a state machine says to its driver. */
