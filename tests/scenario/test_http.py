@@ -366,6 +366,7 @@ def test_curl_and_real_pages(w):
 def test_curl_with_anyauth_takes_basic_where_only_that_is_offered(w):
     config = w.config()
     config.auth["negotiate"] = []
+    config.listens = [("10.99.0.1:3128", {"offer": ["basic"]})]
     p = w.start(config)
     status, out, err = w.curl("--proxy-anyauth", "-U", "alice:Alice-Pass-17", w.url("/", "origin"))
     assert status == 0 and out == "the origin's page\n", (status, err)

@@ -267,7 +267,7 @@ def test_max_connections_are_kept(w):
 def test_max_forwards_zero_is_answered_here(w):
     w.start()
     answer = ask(w, ODD + "/", auth=ALICE, method="OPTIONS", fields=[("Max-Forwards", "0")])
-    assert answer.status < 500 and not w.odd.heads, answer
+    assert answer.get("Proxy-Status") and not w.odd.heads, answer
     ask(w, ODD + "/echo", auth=ALICE, method="OPTIONS", fields=[("Max-Forwards", "5")])
     assert ("max-forwards", "4") in w.odd.fields()
 

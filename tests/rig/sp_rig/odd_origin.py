@@ -291,6 +291,7 @@ class OddOrigin:
 
     def stop(self):
         for sock in self._listening:
+            sock.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept(), which would keep the port otherwise
             sock.close()
 
 
