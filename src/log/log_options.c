@@ -8,7 +8,8 @@ const struct sp_option sp_log_option_table[] = {
     SP_OPT_PATH(struct sp_log_options, access, "-", SP_OPTION_MAY_MISS | SP_OPTION_RESTART,
                 "File of the access log, one line for each exchange; \"-\" is standard output, "
                 "\"\" is none."),
-    SP_OPT_CHOICE(struct sp_log_options, format, "json", formats, "Format of the access log."),
+    {"format", SP_OPTION_CHOICE, offsetof(struct sp_log_options, format), "json", 0, 0, formats,
+     SP_OPTION_RESTART, "Format of the access log."},
     SP_OPT_PATH(struct sp_log_options, error, "-", SP_OPTION_MAY_MISS | SP_OPTION_RESTART,
                 "File of the error log; \"-\" is standard error."),
     SP_OPT_CHOICE(struct sp_log_options, level, "info", levels,
