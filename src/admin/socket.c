@@ -49,8 +49,9 @@ static bool remove_stale(const char *path, char why[256])
     return true;
 }
 
-/* Only the last folder of the path: what is above it is the administrator's. */
-static void make_folder(const char *path)
+/* Only the last folder of the path is made: what is above it is the administrator's. False: it is
+ * not there now. */
+static bool make_folder(const char *path, char why[256])
 {
     struct sockaddr_un sun;
     char folder[sizeof sun.sun_path];
@@ -59,9 +60,15 @@ static void make_folder(const char *path)
     memcpy(folder, path, strlen(path) + 1);
     slash = strrchr(folder, '/');
     if (slash == NULL || slash == folder)
-        return;
+        return true;
     *slash = '\0';
-    (void)mkdir(folder, 0755); /* if it fails and was needed, bind says so */
+    if (mkdir(folder, 0755) == 0 || errno == EEXIST)
+        return true;
+    (void)snprintf(why, 256,
+                   "its folder cannot be made: %s (make it, owned by the user that "
+                   "sallyport runs as)",
+                   strerror(errno));
+    return false;
 }
 
 bool sp_admin_socket_bind(uv_pipe_t *pipe, const char *path, char why[256])
@@ -74,15 +81,14 @@ bool sp_admin_socket_bind(uv_pipe_t *pipe, const char *path, char why[256])
                        sizeof sun.sun_path - 1);
         return false;
     }
-    make_folder(path);
-    if (!remove_stale(path, why))
+    if (!make_folder(path, why) || !remove_stale(path, why))
         return false;
     status = uv_pipe_bind(pipe, path);
     if (status != 0) {
         (void)snprintf(why, 256, "%s%s", uv_strerror(status),
-                       status == UV_EACCES || status == UV_ENOENT || status == UV_EROFS
-                           ? " (make the folder, owned by the user that sallyport runs as)"
-                           : "");
+                       status == UV_EACCES ? " (its folder must be writable by the user that "
+                                             "sallyport runs as)"
+                                           : "");
         return false;
     }
     /* Nobody can connect before listen(), so there is no moment at which others may. */
