@@ -181,7 +181,7 @@ static bool add_user(struct sp_file_table *table, struct reader *reader, struct 
 /* One line, its end replaced by a NUL. */
 static bool read_line(struct sp_file_table *table, struct reader *reader, char *line, size_t len)
 {
-    struct sp_span name;
+    struct sp_span name = {NULL, 0};
     char *colon;
 
     if (memchr(line, '\0', len) != NULL)
