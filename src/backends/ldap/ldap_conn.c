@@ -39,6 +39,7 @@ static void conn_enter(struct sp_ldap_conn *conn, enum sp_ldap_conn_state next)
 {
     struct sp_ldap_server *server = conn->server;
 
+    (void)may_enter;
     assert(may_enter(conn->state, next));
     sp_ldap_metrics_conn(&server->metrics, conn->state, -1);
     sp_ldap_metrics_conn(&server->metrics, next, 1);

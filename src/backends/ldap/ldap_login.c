@@ -51,6 +51,7 @@ static const unsigned may_enter[] = {
 
 static void login_enter(struct sp_ldap_login *login, enum sp_ldap_login_state next)
 {
+    (void)may_enter;
     assert((may_enter[login->state] & (1u << next)) != 0);
     login->state = next;
 }
@@ -104,11 +105,22 @@ static void set_detail(struct sp_ldap_login *login, const char *fmt, ...)
     va_end(args);
 }
 
+/* A page's cookie is good on its own connection only (RFC 2696 3): elsewhere the search begins
+ * again, and groups that are known already are not taken twice. */
+static void forget_pages(struct sp_ldap_login *login)
+{
+    ber_memfree(login->groups.cookie.bv_val);
+    login->groups.cookie = (struct berval){0, NULL};
+    if (login->server != NULL && login->server->pager == login)
+        login->server->pager = NULL;
+}
+
 static void finish(struct sp_ldap_login *login, enum sp_verdict verdict, const char *reason)
 {
     bool known = verdict == SP_VERDICT_ALLOW || verdict == SP_VERDICT_ACCOUNT;
 
     sp_secret_fini(&login->password);
+    forget_pages(login);
     login_enter(login, SP_LDAP_LOGIN_ANSWERED);
     login->result = (struct sp_auth_result){
         .verdict = verdict,
@@ -219,14 +231,6 @@ static bool may_repeat(struct sp_ldap_login *login, enum sp_ldap_fault fault, co
     return false;
 }
 
-/* A page's cookie is good on its own connection only (RFC 2696 3): the search begins again, and
- * groups that are known already are not taken twice. */
-static void forget_cookie(struct sp_ldap_login *login)
-{
-    ber_memfree(login->groups.cookie.bv_val);
-    login->groups.cookie = (struct berval){0, NULL};
-}
-
 void sp_ldap_login_elsewhere(struct sp_ldap_login *login, enum sp_ldap_fault fault,
                              const char *words)
 {
@@ -234,7 +238,7 @@ void sp_ldap_login_elsewhere(struct sp_ldap_login *login, enum sp_ldap_fault fau
         return;
     note_fault(login, fault, words);
     login->tried |= 1u << login->server->index;
-    forget_cookie(login);
+    forget_pages(login);
     login_enter(login, wait_of(login->state));
     route(login);
 }
@@ -251,7 +255,7 @@ void sp_ldap_login_again(struct sp_ldap_login *login, const char *words)
     if (!may_repeat(login, SP_LDAP_FAULT_LOST, words))
         return;
     login->again |= bit;
-    forget_cookie(login);
+    forget_pages(login);
     login_enter(login, wait_of(login->state));
     wait_at(login, server, true);
 }
@@ -357,7 +361,6 @@ enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
     bool people = login->state == SP_LDAP_LOGIN_FIND_WAIT;
     enum sp_err err;
 
-    (void)ld;
     sp_buf_reset(&login->text);
     err = people ? fill_text(login, SP_LDAP_IN_FILTER, options->filter, NULL)
                  : fill_group_filter(login);
@@ -373,7 +376,12 @@ enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
         .size_limit = people ? PEOPLE_LIMIT : LDAP_NO_LIMIT,
         .control = NULL,
     };
-    return SP_OK;
+    if (people || !login->paging)
+        return SP_OK;
+    return ldap_create_page_control(ld, GROUPS_PAGE, &login->groups.cookie, 1,
+                                    &search_out->control) == LDAP_SUCCESS
+               ? SP_OK
+               : SP_ERR_NOMEM;
 }
 
 /* ---- answers ---- */
@@ -484,19 +492,50 @@ static void walked(struct sp_ldap_login *login)
     finish(login, SP_VERDICT_ALLOW, login->ask == SP_AUTH_GROUPS ? "groups known" : "success");
 }
 
+/* True: another page is to come, and its cookie is kept. */
+static bool more_pages(struct sp_ldap_login *login, LDAP *ld, const struct outcome *out)
+{
+    LDAPControl *control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, out->controls, NULL);
+    struct berval cookie = {0, NULL};
+    ber_int_t estimate = 0;
+
+    ber_memfree(login->groups.cookie.bv_val);
+    login->groups.cookie = (struct berval){0, NULL};
+    if (control == NULL ||
+        ldap_parse_pageresponse_control(ld, control, &estimate, &cookie) != LDAP_SUCCESS)
+        return false;
+    if (cookie.bv_len > 0) {
+        login->groups.cookie = cookie;
+        return true;
+    }
+    ber_memfree(cookie.bv_val);
+    return false;
+}
+
+static void groups_refused(struct sp_ldap_login *login, const struct outcome *out)
+{
+    char words[320];
+
+    describe(out, words, sizeof(words));
+    count(login, SP_LDAP_OP_GROUPS, SP_LDAP_OUTCOME_ERROR);
+    trace(login, "groups", sp_buf_span(&login->text).base, words);
+    cannot(login, sp_ldap_judge_search(out->result), words);
+}
+
 static void found_groups(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer,
                          const struct outcome *out)
 {
-    char words[320];
     char **dns;
     size_t batch = sp_ldap_groups_batch(&login->groups, GROUPS_A_BATCH, &dns);
     enum sp_err err;
 
+    if (out->result == LDAP_SIZELIMIT_EXCEEDED && !login->paging) {
+        login->paging = true; /* Active Directory gives 1000 at once, and the rest by pages */
+        go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
+        return;
+    }
     if (out->result != LDAP_SUCCESS) {
-        describe(out, words, sizeof(words));
-        count(login, SP_LDAP_OP_GROUPS, SP_LDAP_OUTCOME_ERROR);
-        trace(login, "groups", sp_buf_span(&login->text).base, words);
-        cannot(login, sp_ldap_judge_search(out->result), words);
+        groups_refused(login, out);
         return;
     }
     count(login, SP_LDAP_OP_GROUPS, SP_LDAP_OUTCOME_OK);
@@ -505,6 +544,8 @@ static void found_groups(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *ans
         sp_ldap_login_unavailable(login, SP_LDAP_FAULT_ANSWER, "more than 10,000 groups");
     else if (err != SP_OK)
         sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL, "out of memory");
+    else if (login->paging && more_pages(login, ld, out))
+        go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
     else if (sp_ldap_groups_advance(&login->groups, batch, options_of(login)->group_depth))
         go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
     else
@@ -649,8 +690,10 @@ enum sp_err sp_ldap_login_start(struct sp_auth_backend *backend, const struct sp
 void sp_ldap_login_cancel(struct sp_auth_op **op)
 {
     struct sp_ldap_login *login = login_of(*op);
+    struct sp_ldap_server *freed = login->conn != NULL ? login->server : NULL;
 
     *op = NULL;
+    forget_pages(login);
     switch (login->state) {
     case SP_LDAP_LOGIN_FIND_WAIT:
     case SP_LDAP_LOGIN_BIND_WAIT:
@@ -663,6 +706,8 @@ void sp_ldap_login_cancel(struct sp_auth_op **op)
     case SP_LDAP_LOGIN_AT_REST: break;
     }
     login_destroy(login);
+    if (freed != NULL)
+        sp_ldap_server_pump(freed);
 }
 
 void sp_ldap_login_free(struct sp_auth_op **op)

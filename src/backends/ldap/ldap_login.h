@@ -47,6 +47,7 @@ struct sp_ldap_login {
     char *dn;
     struct sp_buf text; /* the filter or DN under way */
     struct sp_ldap_groups groups;
+    bool paging;    /* the server's size limit was met: by pages now (RFC 2696) */
     char *names[2]; /* the attributes asked for, NULL-terminated */
 
     struct sp_auth_result result;

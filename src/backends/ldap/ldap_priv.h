@@ -131,6 +131,8 @@ struct sp_ldap_server {
     struct sp_ldap_conn *service; /* for searches; NULL: none */
     struct sp_list bind_queue;    /* of sp_ldap_login.link */
     struct sp_list search_queue;
+    struct sp_ldap_login
+        *pager; /* the one that reads pages: slapd keeps one such state a connection */
     unsigned queued;
     struct sp_ldap_metrics metrics;
 };

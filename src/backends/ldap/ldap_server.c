@@ -109,9 +109,23 @@ static bool pump_one_bind(struct sp_ldap_server *server)
     return true;
 }
 
+/* The first that may go: those that read pages go one at a time, and let others pass. */
+static struct sp_ldap_login *next_search(struct sp_ldap_server *server)
+{
+    struct sp_list *node;
+
+    SP_LIST_EACH (node, &server->search_queue) {
+        struct sp_ldap_login *login = sp_container_of(node, struct sp_ldap_login, link);
+
+        if (!login->paging || server->pager == NULL || server->pager == login)
+            return login;
+    }
+    return NULL;
+}
+
 static bool pump_one_search(struct sp_ldap_server *server)
 {
-    struct sp_ldap_login *login = first_of(&server->search_queue);
+    struct sp_ldap_login *login = next_search(server);
     struct sp_ldap_conn *conn = server->service;
     enum sp_err err;
 
@@ -119,6 +133,8 @@ static bool pump_one_search(struct sp_ldap_server *server)
         conn->flights_len >= SP_LDAP_FLIGHTS_MAX)
         return false;
     sp_ldap_server_withdraw(server, login);
+    if (login->paging)
+        server->pager = login;
     err = sp_ldap_conn_send_search(conn, login);
     if (err != SP_OK)
         send_failed(conn, login, err);

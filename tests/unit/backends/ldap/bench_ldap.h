@@ -40,7 +40,8 @@ struct asked {
     char reason[128];
     char detail[400];
     char server[128];
-    char groups[2048]; /* joined with ; */
+    size_t groups_len;
+    char groups[2048]; /* joined with ; as far as they fit */
     struct sp_auth_tracer tracer;
     char steps[4096];
 };
@@ -116,6 +117,7 @@ static inline void on_done(void *owner, const struct sp_auth_result *result)
     snprintf(a->reason, sizeof(a->reason), "%s", result->reason != NULL ? result->reason : "");
     snprintf(a->detail, sizeof(a->detail), "%s", result->detail != NULL ? result->detail : "");
     snprintf(a->server, sizeof(a->server), "%s", result->server != NULL ? result->server : "");
+    a->groups_len = result->groups_len;
     for (size_t i = 0; i < result->groups_len; i++) {
         size_t len = strlen(a->groups);
 

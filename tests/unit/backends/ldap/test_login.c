@@ -163,6 +163,51 @@ static void groups_within_groups_are_walked_and_cycles_end(void **state)
     bench_free(b);
 }
 
+/* A tree of its own: one person in 1,250 groups, a server that gives 100 at once. */
+static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
+{
+    enum { GROUPS = 1250 };
+    size_t cap = 256 * 1024;
+    char *ldif = malloc(cap);
+    struct test_slapd *big;
+    struct bench *b;
+    struct asked a[3];
+    size_t len;
+
+    (void)state;
+    assert_non_null(ldif);
+    len = (size_t)snprintf(
+        ldif, cap,
+        "dn: dc=test\nobjectClass: dcObject\nobjectClass: organization\no: test\n\n"
+        "dn: cn=proxy,dc=test\nobjectClass: organizationalRole\n"
+        "objectClass: simpleSecurityObject\nuserPassword: proxy-secret\n\n"
+        "dn: ou=people,dc=test\nobjectClass: organizationalUnit\n\n"
+        "dn: uid=alice,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: A\nsn: A\n"
+        "userPassword: alice\n\n");
+    for (int i = 0; i < GROUPS; i++)
+        len += (size_t)snprintf(ldif + len, cap - len,
+                                "dn: cn=g%d,dc=test\nobjectClass: groupOfNames\n"
+                                "member: uid=alice,ou=people,dc=test\n\n",
+                                i);
+    big = test_slapd_new(&(struct test_slapd_setup){
+        .ldif = ldif,
+        .extra =
+            "limits * size.soft=100 size.hard=100 size.pr=unlimited size.prtotal=unlimited\n"});
+    b = bench_new(test_slapd_uri(big));
+    set(b, "group_base", "dc=test");
+    bench_open(b);
+    for (size_t i = 0; i < 3; i++) /* at once: pages of one search must not mix with another's */
+        ask(b, &a[i], "alice", "alice");
+    wait_for(b, a, 3, 15000);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(a[i].verdict, SP_VERDICT_ALLOW);
+        assert_int_equal(a[i].groups_len, 2 * GROUPS);
+    }
+    bench_free(b);
+    test_slapd_free(&big);
+    free(ldif);
+}
+
 static void groups_of_a_person_known_by_other_proof(void **state)
 {
     struct bench *b = bench_new(test_slapd_uri(slapd));
@@ -322,6 +367,7 @@ int main(void)
         cmocka_unit_test(an_empty_password_is_refused_before_any_bind),
         cmocka_unit_test(groups_come_with_the_login_by_name_and_by_dn),
         cmocka_unit_test(groups_within_groups_are_walked_and_cycles_end),
+        cmocka_unit_test(more_groups_than_the_servers_size_limit_come_by_pages),
         cmocka_unit_test(groups_of_a_person_known_by_other_proof),
         cmocka_unit_test(a_group_search_that_fails_is_no_login),
         cmocka_unit_test(many_logins_at_once_are_all_answered),
