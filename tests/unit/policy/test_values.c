@@ -164,8 +164,7 @@ static void places_are_hosts_suffixes_networks_or_all(void **state)
         "1.2.3.4.5",
         "a b",
         "a/b",
-        "b\xc3\xbc"
-        "cher.test",
+        "b\xc3\xbc.test",
         "www.test:443",
         "http://www.test",
         ".10",
