@@ -52,12 +52,15 @@ struct sp_stats_backend *sp_stats_backend(
 void sp_stats_auth(struct sp_stats_backend *backend, enum sp_auth_count result,
                    uint64_t micros); /* any thread */
 
-/* The plugin's metrics (struct sp_auth_host). Any thread. */
+/* The plugin's metrics (struct sp_auth_host), `name` with or without "sallyport_", `labels` complete
+ * and escaped. The same series for the same name and labels. NULL: out of memory, or what would
+ * spoil the page: labels that are none, a name of this room's own, another kind. Any thread. */
 struct sp_auth_metric *sp_stats_metric(enum sp_metric_kind kind, const char *name,
                                        const char *labels);
 void sp_stats_metric_add(struct sp_auth_metric *metric, int64_t delta);
 
-/* A gauge that is asked for when somebody reads, such as the cache's entries. Main thread, before
+/* A gauge that is asked for when somebody reads, such as the cache's entries; `read` runs on the
+ * reader's thread and calls nothing of this room. Asked again, it is replaced. Main thread, before
  * the workers. `name` as in "sallyport_cache_entries", `labels` such as "kind=\"user\"" or "". */
 enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *help,
                            int64_t (*read)(void *owner), void *owner) SP_MUST_CHECK;
