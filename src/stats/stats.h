@@ -52,9 +52,10 @@ struct sp_stats_backend *sp_stats_backend(
 void sp_stats_auth(struct sp_stats_backend *backend, enum sp_auth_count result,
                    uint64_t micros); /* any thread */
 
-/* The plugin's metrics (struct sp_auth_host), `name` with or without "sallyport_", `labels` complete
- * and escaped. The same series for the same name and labels. NULL: out of memory, or what would
- * spoil the page: labels that are none, a name of this room's own, another kind. Any thread. */
+/* The plugin's metrics (struct sp_auth_host), `name` with or without "sallyport_", `labels`
+ * complete and escaped. The same series for the same name and labels. NULL: out of memory, or what
+ * would spoil the page: labels that are none, a name of this room's own, another kind. Any thread.
+ */
 struct sp_auth_metric *sp_stats_metric(enum sp_metric_kind kind, const char *name,
                                        const char *labels);
 void sp_stats_metric_add(struct sp_auth_metric *metric, int64_t delta);
