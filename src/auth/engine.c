@@ -202,6 +202,20 @@ static void without_credentials(struct sp_auth_engine *engine, struct sp_auth_co
     };
 }
 
+/* Only a scheme's name that is known may stand in the log: a client that sends a bare password sends it in a scheme's
+ * place. */
+static const char *known_scheme(struct sp_span scheme)
+{
+    static const char *const known[] = {"Basic",  "Negotiate", "NTLM", "Digest",        "Bearer",
+                                        "Kerberos", "Mutual",  "HOBA", "SCRAM-SHA-256", "DPoP"};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (sp_span_eq_nocase(scheme, sp_span_cstr(known[i])))
+            return known[i];
+    }
+    return "unknown";
+}
+
 /* A scheme that is not ours, or not this listener's. No backend hears of it. */
 static void strange_scheme(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                            const struct sp_auth_question *q, const struct sp_credential *c,

@@ -287,6 +287,7 @@ static void not_proven(struct sp_handshake *hs, struct sp_auth_ask *ask,
                   (r->verdict == SP_VERDICT_UNKNOWN_USER && hs->skipped);
 
     log_refusal(hs, ask, r);
+    answer->how = unsure ? SP_HOW_NONE : SP_HOW_DIRECTORY;
     if (unsure)
         sp_answer_unavailable(ask->conn, hs->overloaded, &about, r->reason, answer);
     else if (r->verdict == SP_VERDICT_ACCOUNT)
