@@ -202,12 +202,12 @@ static void without_credentials(struct sp_auth_engine *engine, struct sp_auth_co
     };
 }
 
-/* Only a scheme's name that is known may stand in the log: a client that sends a bare password sends it in a scheme's
- * place. */
+/* Only a scheme's name that is known may stand in the log: a client that sends a bare password
+ * sends it in a scheme's place. */
 static const char *known_scheme(struct sp_span scheme)
 {
-    static const char *const known[] = {"Basic",  "Negotiate", "NTLM", "Digest",        "Bearer",
-                                        "Kerberos", "Mutual",  "HOBA", "SCRAM-SHA-256", "DPoP"};
+    static const char *const known[] = {"Basic",    "Negotiate", "NTLM", "Digest",        "Bearer",
+                                        "Kerberos", "Mutual",    "HOBA", "SCRAM-SHA-256", "DPoP"};
 
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         if (sp_span_eq_nocase(scheme, sp_span_cstr(known[i])))
@@ -223,11 +223,10 @@ static void strange_scheme(struct sp_auth_engine *engine, struct sp_auth_conn **
 {
     bool ours = c->kind != SP_CREDENTIAL_OTHER;
     struct sp_answer_about about = {.scheme = SP_SCHEME_NONE};
-    char scheme[32], client[SP_ADDR_TEXT_MAX];
+    char client[SP_ADDR_TEXT_MAX];
 
     sp_log_info(q->log, "event=scheme_refused id=%.*s client=%s scheme=\"%s\" reason=\"%s\"",
-                SP_SPAN_ARG(q->id), sp_addr_ip_text(q->client, client),
-                sp_text_safe(c->scheme, scheme, sizeof(scheme)),
+                SP_SPAN_ARG(q->id), sp_addr_ip_text(q->client, client), known_scheme(c->scheme),
                 ours ? "not offered on this listener" : "not a scheme of ours");
     sp_answer_refuse(engine, conn, q->listen_index, &about,
                      ours ? "this scheme is not offered here" : "this scheme is not known here",
