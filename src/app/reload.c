@@ -107,8 +107,7 @@ static void hand_out(struct sp_server *server, struct sp_proxy_snapshot *snapsho
                      struct sp_app_sockets *sockets)
 {
     sp_server_enter(server, SP_SERVER_RELOADING);
-    tell_what_waits(server, sp_proxy_snapshot_config(server->snapshot),
-                    sp_proxy_snapshot_config(snapshot));
+    tell_what_waits(server, server->started, sp_proxy_snapshot_config(snapshot));
     apply_shared(server, sp_proxy_snapshot_config(snapshot));
     server->apply_failed = false;
     server->replies_due = server->workers_len;

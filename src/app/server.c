@@ -192,6 +192,7 @@ static void take_down(struct sp_server *server)
         sp_work_pool_free(&server->pool); /* waits for a look at watched files */
     sp_auth_shared_fini(&server->shared);
     sp_proxy_snapshot_unref(&server->snapshot);
+    sp_config_unref(&server->started);
 }
 
 /* The loop runs even if not all could be started: those that were have to end on it. */

@@ -26,6 +26,7 @@ struct sp_server {
     enum sp_server_state state;
     struct sp_app_loader *loader;
     struct sp_proxy_snapshot *snapshot; /* the newest */
+    struct sp_config *started;          /* what needs a restart is as it says */
     struct sp_log log;
 
     struct sp_loop *loop;
