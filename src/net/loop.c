@@ -14,9 +14,9 @@
 /* Events of sockets delivered in one turn. When there are more, libuv finds the epoll set still
  * readable in the next turn, after everybody else had theirs. */
 #define EVENTS_PER_TURN 512
-/* A soon callback may queue further ones (a dial that is done wakes an exchange, which wakes a
- * stream): that many rounds run in one turn, what is left waits for the next, which comes at once.
- */
+/* A soon callback may queue others (a dial that is done wakes an exchange, which wakes a stream):
+ * that many rounds run in one turn. One that queues itself again has more to do than is fair, and
+ * waits for the next turn, as does what is left after the last round; that turn comes at once. */
 #define SOON_ROUNDS 16
 
 /* ---- the turn ---- */
@@ -48,11 +48,12 @@ static void run_soon(struct sp_loop *loop)
     for (unsigned i = 0; i < SOON_ROUNDS && !sp_list_empty(&loop->soon); i++) {
         sp_list_move_all(&round, &loop->soon);
         while ((link = sp_list_shift(&round)) != NULL) {
-            struct sp_soon *soon = sp_container_of(link, struct sp_soon, link);
-
-            soon->run(soon);
+            loop->running = sp_container_of(link, struct sp_soon, link);
+            loop->running->run(loop->running);
         }
     }
+    loop->running = NULL;
+    sp_list_move_all(&loop->soon, &loop->later);
 }
 
 static void release_doomed(struct sp_loop *loop)
@@ -211,7 +212,7 @@ void sp_soon_init(struct sp_soon *soon, void (*run)(struct sp_soon *soon))
 void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon)
 {
     if (sp_list_empty(&soon->link))
-        sp_list_push(&loop->soon, &soon->link);
+        sp_list_push(soon == loop->running ? &loop->later : &loop->soon, &soon->link);
 }
 
 void sp_soon_cancel(struct sp_soon *soon)
@@ -369,6 +370,7 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
     loop->clock = (struct sp_clock){clock_mono_ms, clock_wall_ms};
     loop->tick_ms = UINT64_MAX;
     sp_list_init(&loop->soon);
+    sp_list_init(&loop->later);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll_fd < 0 || pthread_mutex_init(&loop->lock, NULL) != 0) {
         if (loop->epoll_fd >= 0)

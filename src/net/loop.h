@@ -44,7 +44,8 @@ uint64_t sp_loop_now_us(const struct sp_loop *loop);
 const struct sp_clock *sp_loop_clock(const struct sp_loop *loop);
 
 /* A callback in a later part of this turn: never inside the call that asked for it. Embed it;
- * adding one that is already queued does nothing. */
+ * adding one that is already queued does nothing. One that adds itself again while it runs comes in
+ * the next turn, so that others get theirs; the loop does not sleep in between. */
 struct sp_soon {
     struct sp_list link;
     void (*run)(struct sp_soon *soon);

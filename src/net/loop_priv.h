@@ -40,6 +40,8 @@ struct sp_loop {
     struct sp_wheel wheel;
     uint64_t tick_ms; /* when `tick` rings; UINT64_MAX: not at all */
     struct sp_list soon;
+    struct sp_list later;    /* those that queued themselves: for the next turn */
+    struct sp_soon *running; /* whose callback we are in; compared only */
     struct sp_doomed *doomed;
     struct sp_loop_hook hooks[SP_LOOP_HOOKS_MAX];
     unsigned hooks_len;

@@ -14,10 +14,10 @@
 #include <sys/epoll.h>
 
 /* What c-ares does: each server is asked for 2.5 s, then all once more for 5 s. */
-#define TRY_MS      2500
-#define TRIES       2
-#define DEADLINE_MS 15000 /* for whoever waits, however many servers and search domains there are \
-                           */
+#define TRY_MS 2500
+#define TRIES  2
+/* For whoever waits, however many servers and search domains there are. */
+#define DEADLINE_MS 15000
 
 #define LEAST_MS    1000u /* kept at least, whatever the record says: one page asks many times */
 #define MOST_MS     3600000u

@@ -270,7 +270,8 @@ enum sp_err sp_stream_write(struct sp_stream *stream, const struct iovec *parts,
         parts_len = PARTS_MAX;
     for (int i = 0; i < parts_len; i++)
         offered += parts[i].iov_len;
-    assert(offered > 0);
+    if (offered == 0)
+        return SP_OK; /* all of nothing is written */
     if (!st->can_write)
         return SP_ERR_AGAIN;
     if (st->tls != NULL)

@@ -10,7 +10,6 @@ struct hop {
     struct sp_loop *loop;
     unsigned left;
     unsigned ran;
-    uint64_t turn; /* of the last run */
     bool finished;
 };
 
@@ -19,7 +18,6 @@ static void on_hop(struct sp_soon *soon)
     struct hop *hop = sp_container_of(soon, struct hop, soon);
 
     hop->ran++;
-    hop->turn = hop->loop->turns;
     if (--hop->left > 0)
         sp_loop_soon(hop->loop, soon);
     else
@@ -65,35 +63,75 @@ static void a_cancelled_soon_callback_does_not_run(void **state)
     test_loop_end(&loop);
 }
 
+struct relay {
+    struct sp_soon soon;
+    struct sp_loop *loop;
+    struct relay *next;
+    uint64_t turn;
+};
+
+static void on_relay(struct sp_soon *soon)
+{
+    struct relay *relay = sp_container_of(soon, struct relay, soon);
+
+    relay->turn = relay->loop->turns;
+    if (relay->next != NULL)
+        sp_loop_soon(relay->loop, &relay->next->soon);
+}
+
 static void a_short_chain_of_soon_callbacks_ends_in_its_turn(void **state)
 {
     struct sp_loop *loop = test_loop_new(NULL);
-    struct hop hop;
-    uint64_t before = loop->turns;
+    struct relay relays[5] = {0};
     (void)state;
 
-    hop_init(&hop, loop, 4);
-    sp_loop_soon(loop, &hop.soon);
+    for (unsigned i = 0; i < 5; i++) {
+        sp_soon_init(&relays[i].soon, on_relay);
+        relays[i].loop = loop;
+        relays[i].next = i < 4 ? &relays[i + 1] : NULL;
+    }
+    sp_loop_soon(loop, &relays[0].soon);
     uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
-    assert_true(hop.finished);
-    assert_int_equal(hop.turn, before + 1);
+    assert_true(relays[4].turn > 0);
+    assert_int_equal(relays[4].turn, relays[0].turn);
     test_loop_end(&loop);
 }
 
-static void an_endless_chain_neither_sleeps_nor_starves_the_loop(void **state)
+static void one_that_queues_itself_runs_once_a_turn_and_the_loop_does_not_sleep(void **state)
 {
     struct sp_loop *loop = test_loop_new(NULL);
     struct hop hop;
     uint64_t begin = test_now_ms();
     (void)state;
 
-    hop_init(&hop, loop, 100000);
+    hop_init(&hop, loop, 1000);
     sp_loop_soon(loop, &hop.soon);
-    uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
-    assert_false(hop.finished); /* libuv had its turn in between */
-    while (!hop.finished)       /* without any other event to wake it */
+    for (unsigned i = 1; i <= 1000; i++) { /* without any other event to wake it */
         uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
+        assert_int_equal(hop.ran, i);
+    }
+    assert_true(hop.finished);
     assert_true(test_now_ms() - begin < 5000);
+    test_loop_end(&loop);
+}
+
+static void two_that_queue_each_other_do_not_starve_the_loop(void **state)
+{
+    struct sp_loop *loop = test_loop_new(NULL);
+    struct relay relays[2] = {0};
+    (void)state;
+
+    for (unsigned i = 0; i < 2; i++) {
+        sp_soon_init(&relays[i].soon, on_relay);
+        relays[i].loop = loop;
+        relays[i].next = &relays[1 - i];
+    }
+    sp_loop_soon(loop, &relays[0].soon);
+    for (unsigned i = 0; i < 10; i++)
+        uv_run(sp_loop_uv(loop), UV_RUN_ONCE); /* returns, each time */
+    assert_true(relays[0].turn >= 9 || relays[1].turn >= 9);
+    for (unsigned i = 0; i < 2; i++)
+        sp_soon_cancel(&relays[i].soon);
     test_loop_end(&loop);
 }
 
@@ -433,7 +471,8 @@ int main(void)
         cmocka_unit_test(a_soon_callback_runs_once_and_not_inside_the_call),
         cmocka_unit_test(a_cancelled_soon_callback_does_not_run),
         cmocka_unit_test(a_short_chain_of_soon_callbacks_ends_in_its_turn),
-        cmocka_unit_test(an_endless_chain_neither_sleeps_nor_starves_the_loop),
+        cmocka_unit_test(one_that_queues_itself_runs_once_a_turn_and_the_loop_does_not_sleep),
+        cmocka_unit_test(two_that_queue_each_other_do_not_starve_the_loop),
         cmocka_unit_test(letters_from_another_thread_come_in_order),
         cmocka_unit_test(a_letter_after_the_end_is_refused),
         cmocka_unit_test(a_letter_posted_before_the_end_is_delivered),
