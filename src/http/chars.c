@@ -65,19 +65,23 @@ static inline bool word_is_suspect(uint64_t word)
     return (below_space | is_del) != 0;
 }
 
+static inline bool word_is_value(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof word);
+    return !word_is_suspect(word) || sp_http_all(sp_span_of(at, sizeof word), SP_CHAR_VALUE);
+}
+
 bool sp_http_is_value(struct sp_span s)
 {
-    size_t i = 0;
-
-    for (; i + sizeof(uint64_t) <= s.len; i += sizeof(uint64_t)) {
-        uint64_t word;
-
-        memcpy(&word, s.base + i, sizeof word);
-        if (word_is_suspect(word) &&
-            !sp_http_all(sp_span_of(s.base + i, sizeof word), SP_CHAR_VALUE))
+    if (s.len < sizeof(uint64_t))
+        return sp_http_all(s, SP_CHAR_VALUE);
+    for (size_t i = 0; i + sizeof(uint64_t) <= s.len; i += sizeof(uint64_t)) {
+        if (!word_is_value(s.base + i))
             return false;
     }
-    return sp_http_all(sp_span_of(s.base + i, s.len - i), SP_CHAR_VALUE);
+    return word_is_value(s.base + s.len - sizeof(uint64_t)); /* the rest, and some of it twice */
 }
 
 unsigned sp_http_hex(char c)

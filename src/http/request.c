@@ -93,6 +93,21 @@ static enum sp_err read_request_line(struct sp_http_parser *parser, struct sp_sp
 
 /* ---- the fields ---- */
 
+/* As nearly every client has it: the very bytes of the target's authority, which has been judged.
+ */
+static bool repeats_authority(const struct sp_http_target *target, struct sp_span host)
+{
+    size_t skip = target->form == SP_TARGET_ABSOLUTE ? sizeof "http://" - 1 : 0;
+    size_t after = skip + host.len;
+
+    if (target->host.base == NULL || host.len == 0 || target->text.len < after ||
+        memcmp(target->text.base + skip, host.base, host.len) != 0 ||
+        memchr(host.base, '/', host.len) != NULL || memchr(host.base, '?', host.len) != NULL)
+        return false;
+    return target->text.len == after || target->text.base[after] == '/' ||
+           target->text.base[after] == '?';
+}
+
 static enum sp_err judge_host(struct sp_http_parser *parser, const struct sp_http_request *request,
                               const struct sp_http_field *host)
 {
@@ -103,6 +118,8 @@ static enum sp_err judge_host(struct sp_http_parser *parser, const struct sp_htt
 
     if (host == NULL)
         return request->head.minor == 0 ? SP_OK : sp_http_refuse(parser, 400, "no Host field");
+    if (repeats_authority(&request->target, host->value))
+        return SP_OK;
     /* RFC 9112 3.2.2: what a Host field says beside an absolute target is ignored; but one that is
      * not well-formed, or names several hosts, is a sign of somebody playing parsers off. */
     if (!sp_http_split_authority(host->value, &name, &port) ||
