@@ -88,11 +88,10 @@ def test_several_workers_share_a_listener(w):
     assert p.stop() == 0
 
 
-def test_descriptors_are_back_after_a_burst(w):
+def test_connections_are_gone_after_a_burst(w):
     p = w.start()
     with w.wire() as c:
         passed(c.ask("GET", ECHO, auth=ALICE))
-    before = p.descriptors()
     wires = [w.wire() for _ in range(200)]
     for n, c in enumerate(wires):
         c.send(request("GET", ECHO, auth=ALICE))
