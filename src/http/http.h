@@ -186,7 +186,9 @@ struct sp_http_forward {
     bool session_auth; /* response: Proxy-Support: Session-Based-Authentication (RFC 4559 6) */
     /* response: a final token, "Negotiate <token>"; absent: none */
     struct sp_span proxy_authenticate;
-    int minor; /* response: the client's; request: always 1 */
+    /* response: the client's, so that nothing chunked goes to HTTP/1.0; request: always 1. The
+     * version said is ours in either case: HTTP/1.1 (RFC 9112 2.3) */
+    int minor;
 };
 /* The request's head in origin form, Host regenerated from the target (RFC 9112 3.2.2), hop-by-hop
  * fields and everything Proxy-* left out, Content-Length or chunked from what was understood, never

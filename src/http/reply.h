@@ -30,8 +30,8 @@ struct sp_http_reply {
 /* Appends the whole answer. SP_ERR_NOMEM, SP_ERR_TOO_LARGE. */
 enum sp_err sp_http_write_reply(struct sp_buf *out,
                                 const struct sp_http_reply *reply) SP_MUST_CHECK;
-/* "HTTP/1.1 200 Connection established" without Content-Length or Transfer-Encoding (RFC
- * 9110 9.3.6). */
+/* "HTTP/1.1 200 Connection established", whatever the client's minor version, without
+ * Content-Length or Transfer-Encoding (RFC 9110 9.3.6). */
 enum sp_err sp_http_write_established(struct sp_buf *out, unsigned minor,
                                       struct sp_span final_token) SP_MUST_CHECK;
 const char *sp_http_status_text(int status);

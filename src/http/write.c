@@ -3,6 +3,7 @@
  * the hop after is written here. */
 #include "http/http_priv.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* More than all that is added besides names, values, path, via and addresses: the version, Host,
@@ -290,6 +291,7 @@ enum sp_err sp_http_write_response(struct sp_buf *out, const struct sp_http_resp
 
     if (err != SP_OK)
         return err;
+    assert(!forward.chunked || forward.minor >= 1);
     forward.forwarded_for = SP_SPAN_NONE; /* a request's */
     last = find_appended(head, &forward);
     pen.at = base;
