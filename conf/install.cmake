@@ -2,8 +2,7 @@
 # the systemd unit; and the package that `cpack -G DEB` makes of it all.
 
 set(SP_ETC etc/sallyport)
-# Below /usr, /etc is not /usr/etc: a package keeps its configuration where administrators look for it.
-if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
+if(CMAKE_INSTALL_PREFIX STREQUAL "/usr") # there is no /usr/etc
     set(SP_ETC /etc/sallyport)
 endif()
 
@@ -54,18 +53,18 @@ set(CPACK_PACKAGE_CONTACT "The sallyport maintainers")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Authenticating HTTP forward proxy (LDAP, Kerberos)")
 set(CPACK_PACKAGE_DESCRIPTION "An HTTP forward proxy that verifies people against an LDAP directory or a Kerberos
 realm, keeps the verdict for a while, and lets the traffic through at the speed of the machine.")
-set(CPACK_PACKAGING_INSTALL_PREFIX ${CMAKE_INSTALL_PREFIX})
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
+set(CPACK_SET_DESTDIR OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, whois")
 set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gss-ntlmssp, krb5-user, ldap-utils")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-if(IS_ABSOLUTE ${SP_ETC})
-    file(WRITE ${PROJECT_BINARY_DIR}/debian/conffiles
-        "${SP_ETC}/sallyport.conf\n${SP_ETC}/backends/local.conf\n${SP_ETC}/backends/corp-ldap.conf\n"
-        "${SP_ETC}/backends/corp-krb5.conf\n${SP_ETC}/backends/users.htpasswd\n")
-    set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/conffiles)
-endif()
+set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/conf/package.cmake)
+file(WRITE ${PROJECT_BINARY_DIR}/debian/conffiles
+    "/etc/sallyport/sallyport.conf\n/etc/sallyport/backends/local.conf\n/etc/sallyport/backends/corp-ldap.conf\n"
+    "/etc/sallyport/backends/corp-krb5.conf\n/etc/sallyport/backends/users.htpasswd\n")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/conffiles)
 include(CPack)
