@@ -58,14 +58,18 @@ static void pool_insert(struct sp_upstream *upstream)
 static void on_upstream_ready(void *owner, unsigned events)
 {
     struct sp_upstream *upstream = owner;
+    size_t read = 0;
+    char byte;
 
     assert(upstream->magic == UPSTREAM_MAGIC);
     if (upstream->exchange != NULL) {
         sp_exchange_upstream_ready(upstream->exchange, events);
         return;
     }
-    /* Idle: the origin has closed it, or speaks without having been asked. Neither can be used. */
-    sp_upstream_close(&upstream, false);
+    /* Idle: the origin has closed it, or speaks without having been asked; neither can be used. Or
+     * it was told of bytes that have been read since. */
+    if (sp_stream_read(upstream->stream, &byte, 1, &read) != SP_ERR_AGAIN)
+        sp_upstream_close(&upstream, false);
 }
 
 static void on_idle_timeout(struct sp_timer *timer)
