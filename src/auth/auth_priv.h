@@ -168,6 +168,7 @@ struct sp_handshake;
 /* Owned by the session. */
 struct sp_auth_conn {
     const struct sp_identity *pinned; /* by a finished handshake; NULL: none */
+    uint64_t pinned_ms;               /* when its groups were last known; 0: by grace only */
     const struct sp_identity *held;   /* the last answer's */
     struct sp_handshake *handshake;   /* under way; NULL: none */
     char *said;                       /* the last answer's user, refused */
@@ -222,6 +223,7 @@ struct sp_auth_ask {
     struct sp_handshake *handshake;   /* LEG */
     const struct sp_identity *proven; /* GROUPS: by the ticket */
     const struct sp_plan_backend *prover;
+    bool by_pin; /* GROUPS: for a request without a token, whose connection has an identity */
     struct sp_verdict_key groups_key;
     char text[384];
 };
@@ -241,6 +243,12 @@ void sp_negotiate_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                       const struct sp_auth_question *q, struct sp_span token,
                       sp_auth_answered_cb done, void *owner, struct sp_auth_answer *answer,
                       struct sp_auth_ask **ask_out);
+/* A request without a header on a connection that has an identity. Its groups are looked at again
+ * when they are older than the cache's ttl. */
+void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
+                             const struct sp_auth_question *q, sp_auth_answered_cb done,
+                             void *owner, struct sp_auth_answer *answer,
+                             struct sp_auth_ask **ask_out);
 /* A ticket has proven `ask->proven`: find its groups, then finish. True: *answer is filled. */
 bool sp_groups_find(struct sp_auth_ask *ask, struct sp_auth_answer *answer);
 /* The end of a handshake that has proven an identity, with its groups; the outcome is taken over.

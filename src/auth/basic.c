@@ -137,7 +137,9 @@ static bool take_kept(struct sp_auth_engine *engine, struct sp_basic_walk *w,
 /* Everybody has been asked, and nobody knows the user. */
 static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outcome)
 {
-    *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNKNOWN_USER, .reason = "unknown user"};
+    *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNKNOWN_USER,
+                                   .how = w->asked ? SP_HOW_DIRECTORY : SP_HOW_CACHE,
+                                   .reason = "unknown user"};
     if (w->skipped)
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
                                        .overloaded = w->overloaded};

@@ -509,6 +509,11 @@ size_t sp_verdict_cache_forget_all(struct sp_verdict_cache *cache)
     return gone;
 }
 
+uint64_t sp_verdict_cache_ttl_ms(struct sp_verdict_cache *cache)
+{
+    return load(&cache->ttl_ms);
+}
+
 size_t sp_verdict_cache_count(struct sp_verdict_cache *cache)
 {
     size_t count = 0;

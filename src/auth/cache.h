@@ -52,6 +52,8 @@ void sp_verdict_cache_store(struct sp_verdict_cache *cache, const struct sp_verd
 /* Everything kept of a user, in whatever family. Returns how many entries went. */
 size_t sp_verdict_cache_forget_user(struct sp_verdict_cache *cache, struct sp_span user);
 size_t sp_verdict_cache_forget_all(struct sp_verdict_cache *cache);
+/* How long a good verdict serves, as configured now. */
+uint64_t sp_verdict_cache_ttl_ms(struct sp_verdict_cache *cache);
 /* Entries now, expired ones that nobody has met yet included. */
 size_t sp_verdict_cache_count(struct sp_verdict_cache *cache);
 

@@ -180,28 +180,6 @@ struct sp_auth_engine *sp_auth_engine_new(struct sp_loop *loop, struct sp_auth_p
 
 /* ---- questions ---- */
 
-static void without_credentials(struct sp_auth_engine *engine, struct sp_auth_conn *conn,
-                                const struct sp_auth_question *q, struct sp_auth_answer *answer)
-{
-    if (conn != NULL && conn->handshake != NULL)
-        sp_handshake_end(&conn->handshake);
-    if (conn == NULL || conn->pinned == NULL) {
-        sp_answer_challenge(engine, q->listen_index, answer);
-        return;
-    }
-    conn->refusals = 0;
-    *answer = (struct sp_auth_answer){
-        .state = SP_AUTH_PASSED,
-        .reason = SP_REASON_OK,
-        .identity = conn->pinned,
-        .scheme = sp_identity_scheme(conn->pinned),
-        .how = SP_HOW_CONNECTION,
-        .user = sp_identity_user(conn->pinned),
-        .backend = sp_identity_backend(conn->pinned),
-        .mech = sp_identity_mech(conn->pinned),
-    };
-}
-
 /* Only a scheme's name that is known may stand in the log: a client that sends a bare password
  * sends it in a scheme's place. */
 static const char *known_scheme(struct sp_span scheme)
@@ -271,7 +249,12 @@ void sp_auth_engine_ask(struct sp_auth_engine *engine, struct sp_auth_conn **con
     forget_last_answer(*conn);
     sp_credential_parse(q->authorization, &credential);
     if (credential.kind == SP_CREDENTIAL_NONE) {
-        without_credentials(engine, *conn, q, answer);
+        if (*conn != NULL)
+            sp_handshake_end(&(*conn)->handshake);
+        if (*conn != NULL && (*conn)->pinned != NULL)
+            sp_negotiate_ask_pinned(engine, conn, q, done, owner, answer, ask_out);
+        else
+            sp_answer_challenge(engine, q->listen_index, answer);
         return;
     }
     if (*conn != NULL && credential.kind != SP_CREDENTIAL_NEGOTIATE) {

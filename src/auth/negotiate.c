@@ -149,13 +149,18 @@ void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
         if (conn != NULL && !ask->prover->traits.per_request) {
             sp_auth_conn_unpin(conn);
             conn->pinned = sp_identity_ref(outcome->identity);
+            conn->pinned_ms = outcome->how == SP_HOW_GRACE ? 0 : sp_loop_now_ms(ask->engine->loop);
         }
+        if (ask->by_pin && outcome->how != SP_HOW_GRACE)
+            outcome->how = SP_HOW_CONNECTION;
         sp_answer_pass(ask->engine, ask->conn, outcome, answer);
     } else {
         if (conn != NULL && conn->held == NULL) { /* the answer's mech is the identity's */
             conn->held = sp_identity_ref(ask->proven);
             about.mech = sp_identity_mech(conn->held).base;
         }
+        if (outcome->verdict == SP_VERDICT_ACCOUNT && conn != NULL)
+            sp_auth_conn_unpin(conn);
         if (outcome->verdict == SP_VERDICT_ACCOUNT)
             sp_answer_forbid(ask->conn, SP_REASON_ACCOUNT, &about, outcome->reason, answer);
         else
@@ -494,6 +499,77 @@ void sp_negotiate_ask(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
         no_room(slot, answer);
     }
     sp_secret_fini(&token);
+    if (ask != NULL)
+        sp_ask_free(&ask);
+}
+
+/* ---- requests that ride on the connection's identity ---- */
+
+static const struct sp_plan_backend *prover_of(const struct sp_auth_engine *engine,
+                                               const struct sp_identity *identity)
+{
+    const struct sp_plan_chain *chain = &engine->plan->negotiate;
+    struct sp_span name = sp_identity_backend(identity);
+
+    for (size_t i = 0; i < chain->len; i++)
+        if (sp_span_eq(sp_span_cstr(chain->items[i]->name), name))
+            return chain->items[i];
+    return NULL;
+}
+
+static void pass_by_pin(struct sp_auth_conn *conn, struct sp_auth_answer *answer)
+{
+    conn->refusals = 0;
+    *answer = (struct sp_auth_answer){
+        .state = SP_AUTH_PASSED,
+        .reason = SP_REASON_OK,
+        .identity = conn->pinned,
+        .scheme = sp_identity_scheme(conn->pinned),
+        .how = SP_HOW_CONNECTION,
+        .user = sp_identity_user(conn->pinned),
+        .backend = sp_identity_backend(conn->pinned),
+        .mech = sp_identity_mech(conn->pinned),
+    };
+}
+
+/* A connection may live for hours; membership in a group shall not outlive ttl for that. */
+static bool groups_are_old(struct sp_auth_engine *engine, const struct sp_auth_conn *conn,
+                           const struct sp_plan_backend *prover)
+{
+    uint64_t age_ms = sp_loop_now_ms(engine->loop) - conn->pinned_ms;
+
+    return prover != NULL && prover->groups_from != NULL &&
+           age_ms >= sp_verdict_cache_ttl_ms(engine->shared->cache);
+}
+
+void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
+                             const struct sp_auth_question *q, sp_auth_answered_cb done,
+                             void *owner, struct sp_auth_answer *answer,
+                             struct sp_auth_ask **ask_out)
+{
+    const struct sp_identity *pinned = (*slot)->pinned;
+    const struct sp_plan_backend *prover = prover_of(engine, pinned);
+    struct sp_auth_ask *ask;
+
+    if (!groups_are_old(engine, *slot, prover)) {
+        pass_by_pin(*slot, answer);
+        return;
+    }
+    ask = sp_ask_new(engine, slot, q, done, owner, SP_ASK_GROUPS);
+    if (ask != NULL)
+        ask->proven = sp_identity_new(sp_identity_user(pinned), sp_identity_principal(pinned),
+                                      sp_identity_backend(pinned), sp_identity_scheme(pinned),
+                                      sp_identity_mech(pinned), NULL, 0);
+    if (ask == NULL || ask->proven == NULL) {
+        no_room(slot, answer);
+    } else {
+        ask->prover = prover;
+        ask->by_pin = true;
+        if (!sp_groups_find(ask, answer)) {
+            *ask_out = ask;
+            return;
+        }
+    }
     if (ask != NULL)
         sp_ask_free(&ask);
 }

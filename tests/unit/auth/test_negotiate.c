@@ -446,6 +446,9 @@ static void without_an_answer_about_groups_it_is_grace_or_503(void **state)
     assert_int_equal(r.state, SP_AUTH_PASSED);
     assert_int_equal(r.how, SP_HOW_GRACE);
     assert_string_equal(r.group, "staff");
+    assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_GRACE); /* asked again each time */
+    dir->down = false;
+    assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
     close_all(&conn);
 }
 
@@ -486,6 +489,41 @@ static void kept_groups_are_renewed_in_the_background(void **state)
     (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
     rig_turn_ms(&rig, 10);
     assert_int_equal(dir->started, 2);
+    close_all(&conn);
+}
+
+static void groups_of_a_pinned_identity_are_looked_up_again_after_ttl(void **state)
+{
+    static const struct fake_user moved[] = {{"alice", "secret", NULL, "sales"},
+                                             {NULL, NULL, NULL, NULL}};
+    static const struct fake_user disabled[] = {{"alice", "secret", "account disabled", NULL},
+                                                {NULL, NULL, NULL, NULL}};
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(GROUPS "cache { ttl = 50ms refresh = 0 }\n");
+    (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
+    r = rig_ask(&rig, &conn, NULL);
+    assert_true(r.at_once);
+    assert_string_equal(r.group, "staff");
+    dir->users = moved;
+    rig_turn_ms(&rig, 60);
+    r = rig_ask(&rig, &conn, NULL);
+    assert_int_equal(r.state, SP_AUTH_PASSED);
+    assert_int_equal(r.how, SP_HOW_CONNECTION);
+    assert_string_equal(r.group, "sales");
+    assert_true(rig_ask(&rig, &conn, NULL).at_once);
+    rig_turn_ms(&rig, 60);
+    dir->down = true;
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_UNAVAILABLE);
+    dir->down = false; /* the identity itself is still proven */
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_PASSED);
+    rig_turn_ms(&rig, 60);
+    dir->users = disabled;
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_REFUSED);
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
+    assert_int_equal(krb->started, 1);
     close_all(&conn);
 }
 
@@ -541,6 +579,7 @@ int main(void)
         cmocka_unit_test(without_an_answer_about_groups_it_is_grace_or_503),
         cmocka_unit_test(equal_questions_about_groups_make_one_search),
         cmocka_unit_test(kept_groups_are_renewed_in_the_background),
+        cmocka_unit_test(groups_of_a_pinned_identity_are_looked_up_again_after_ttl),
         cmocka_unit_test(guard_does_not_touch_negotiate),
         cmocka_unit_test(handshake_legs_do_not_count_as_refusals),
     };
