@@ -158,6 +158,8 @@ static void write_conf(const struct test_slapd *slapd, const struct test_slapd_s
             "modulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload ppolicy\n"
             "pidfile %s/slapd.pid\nidletimeout %u\n",
             slapd->dir, setup->idle_s);
+    if (setup->global != NULL)
+        fputs(setup->global, conf);
     if (setup->tls_name != NULL)
         fprintf(conf,
                 "TLSCACertificateFile %s/ca.pem\nTLSCertificateFile %s/server.pem\n"

@@ -14,6 +14,7 @@ struct test_slapd_setup {
     bool ppolicy;         /* the password policy overlay, with cn=policy,dc=test as default */
     unsigned idle_s;      /* idletimeout; 0: none */
     unsigned short port;  /* 0: a free one */
+    const char *global;   /* more lines for the head of slapd.conf; NULL: none */
     const char *extra;    /* more lines for the database section of slapd.conf; NULL: none */
 };
 

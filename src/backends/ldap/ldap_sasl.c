@@ -9,6 +9,7 @@
 
 #include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
+#include <krb5.h>
 #include <sasl/sasl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,6 +20,14 @@
     300 /* a new ticket so long before the old one ends: the usual clock skew \
          */
 #define RENEW_LEAST_S 60
+
+static uint64_t renew_after_ms(OM_uint32 lifetime_s)
+{
+    OM_uint32 useful = lifetime_s > RENEW_MARGIN_S + RENEW_LEAST_S ? lifetime_s - RENEW_MARGIN_S
+                                                                   : RENEW_LEAST_S;
+
+    return (uint64_t)useful * 1000;
+}
 
 static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)
 {
@@ -38,39 +47,49 @@ static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t
     return out;
 }
 
-/* A credential for the principal, from the keytab. */
-static enum sp_err acquire(struct sp_ldap_dialling *d, gss_cred_id_t *cred_out)
+/* A ticket for the principal, from the keytab, into the cache of that name. */
+static enum sp_err acquire(struct sp_ldap_dialling *d, const char *cache)
 {
-    static atomic_uint serial;
     const struct sp_ldap_options *options = d->config->options;
-    char cache[64];
     gss_key_value_element_desc elements[] = {{"client_keytab", options->client_keytab},
                                              {"ccache", cache}};
     gss_key_value_set_desc store = {2, elements};
     gss_buffer_desc text = {strlen(options->bind_principal), options->bind_principal};
+    gss_OID_set_desc krb5 = {1, (gss_OID)(uintptr_t)gss_mech_krb5};
+    gss_cred_id_t cred = GSS_C_NO_CREDENTIAL;
     gss_name_t name = GSS_C_NO_NAME;
     OM_uint32 major, minor, ignored, lifetime = 0;
     char words[200];
 
-    snprintf(cache, sizeof(cache), "MEMORY:sallyport-%p-%u", (const void *)d,
-             atomic_fetch_add(&serial, 1u));
-    major = gss_import_name(&minor, &text, (gss_OID)GSS_KRB5_NT_PRINCIPAL_NAME, &name);
-    if (!GSS_ERROR(major)) {
-        gss_OID_set_desc krb5 = {1, (gss_OID)gss_mech_krb5};
-
+    major = gss_import_name(&minor, &text, (gss_OID)(uintptr_t)GSS_KRB5_NT_PRINCIPAL_NAME, &name);
+    if (!GSS_ERROR(major))
         major = gss_acquire_cred_from(&minor, name, GSS_C_INDEFINITE, &krb5, GSS_C_INITIATE, &store,
-                                      cred_out, NULL, &lifetime);
-    }
+                                      &cred, NULL, NULL);
+    if (!GSS_ERROR(major)) /* this fetches the ticket, which acquiring alone may put off */
+        major = gss_inquire_cred(&minor, cred, NULL, &lifetime, NULL, NULL);
     gss_release_name(&ignored, &name);
-    if (GSS_ERROR(major))
+    gss_release_cred(&ignored, &cred);
+    if (GSS_ERROR(major) || lifetime == 0)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "no ticket for %s from %s: %s",
                                  options->bind_principal, options->client_keytab,
-                                 gss_words(major, minor, words, sizeof(words)));
-    d->report->renew_after_ms = (uint64_t)(lifetime > RENEW_MARGIN_S + RENEW_LEAST_S
-                                               ? lifetime - RENEW_MARGIN_S
-                                               : RENEW_LEAST_S) *
-                                1000;
+                                 GSS_ERROR(major) ? gss_words(major, minor, words, sizeof(words))
+                                                  : "it has ended already");
+    if (lifetime != GSS_C_INDEFINITE)
+        d->report->renew_after_ms = renew_after_ms(lifetime);
     return SP_OK;
+}
+
+/* A cache in memory lives until it is destroyed by name. */
+static void destroy_cache(const char *cache)
+{
+    krb5_context context = NULL;
+    krb5_ccache handle = NULL;
+
+    if (krb5_init_context(&context) != 0)
+        return;
+    if (krb5_cc_resolve(context, cache, &handle) == 0)
+        (void)krb5_cc_destroy(context, handle);
+    krb5_free_context(context);
 }
 
 /* GSSAPI has its identity from the ticket: every question gets the default, or nothing. */
@@ -87,15 +106,12 @@ static int answer_nothing(LDAP *ld, unsigned flags, void *defaults, void *questi
 }
 
 /* Active Directory refuses a SASL layer inside TLS; on a clear wire, one is required. */
-static bool set_properties(LDAP *ld, bool tls, gss_cred_id_t cred)
+static const char *properties(bool inside)
 {
-    return ldap_set_option(ld, LDAP_OPT_X_SASL_SECPROPS,
-                           tls ? "noplain,noanonymous,minssf=0,maxssf=0"
-                               : "noplain,noanonymous,minssf=1") == LDAP_OPT_SUCCESS &&
-           ldap_set_option(ld, LDAP_OPT_X_SASL_GSS_CREDS, cred) == LDAP_OPT_SUCCESS;
+    return inside ? "noplain,noanonymous,minssf=0,maxssf=0" : "noplain,noanonymous,minssf=1";
 }
 
-static enum sp_err bind_with(struct sp_ldap_dialling *d, gss_cred_id_t cred)
+static enum sp_err bind_by_ticket(struct sp_ldap_dialling *d)
 {
     LDAP *ld = sp_ldap_wire_handle(d->report->wire);
     bool inside = sp_ldap_wire_tls(d->report->wire) != NULL || d->uri->scheme == SP_LDAP_IPC;
@@ -104,7 +120,7 @@ static enum sp_err bind_with(struct sp_ldap_dialling *d, gss_cred_id_t cred)
     enum sp_err err;
     int result;
 
-    if (!set_properties(ld, inside, cred))
+    if (ldap_set_option(ld, LDAP_OPT_X_SASL_SECPROPS, properties(inside)) != LDAP_OPT_SUCCESS)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "libldap has no SASL GSSAPI here");
     result = ldap_sasl_interactive_bind_s(ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET,
                                           answer_nothing, NULL);
@@ -122,12 +138,19 @@ static enum sp_err bind_with(struct sp_ldap_dialling *d, gss_cred_id_t cred)
 
 enum sp_err sp_ldap_dial_sasl(struct sp_ldap_dialling *d)
 {
-    gss_cred_id_t cred = GSS_C_NO_CREDENTIAL;
-    OM_uint32 ignored;
-    enum sp_err err = acquire(d, &cred);
+    static atomic_uint serial;
+    char cache[64];
+    OM_uint32 minor;
+    enum sp_err err;
 
+    snprintf(cache, sizeof(cache), "MEMORY:sallyport-ldap-%u", atomic_fetch_add(&serial, 1u));
+    err = acquire(d, cache);
+    /* SASL's mechanism takes the default credential: for this thread, that is the cache above. */
+    if (err == SP_OK && GSS_ERROR(gss_krb5_ccache_name(&minor, cache, NULL)))
+        err = sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "the ticket cannot be used");
     if (err == SP_OK)
-        err = bind_with(d, cred);
-    gss_release_cred(&ignored, &cred);
+        err = bind_by_ticket(d);
+    (void)gss_krb5_ccache_name(&minor, NULL, NULL);
+    destroy_cache(cache);
     return err;
 }

@@ -123,6 +123,17 @@ static struct sp_ldap_login *next_search(struct sp_ldap_server *server)
     return NULL;
 }
 
+/* A ticket that will end soon: no more searches on its connection; when the last is answered, the
+ * connection closes and a new one is dialled, with a new ticket. */
+static bool retires(struct sp_ldap_conn *conn)
+{
+    if (conn->renew_at_ms > sp_ldap_now_ms(conn->server->backend))
+        return false;
+    if (conn->flights_len == 0)
+        sp_ldap_conn_close(&conn);
+    return true;
+}
+
 static bool pump_one_search(struct sp_ldap_server *server)
 {
     struct sp_ldap_login *login = next_search(server);
@@ -130,7 +141,7 @@ static bool pump_one_search(struct sp_ldap_server *server)
     enum sp_err err;
 
     if (login == NULL || conn == NULL || conn->state == SP_LDAP_CONN_DIALLING ||
-        conn->flights_len >= SP_LDAP_FLIGHTS_MAX)
+        conn->flights_len >= SP_LDAP_FLIGHTS_MAX || retires(conn))
         return false;
     sp_ldap_server_withdraw(server, login);
     if (login->paging)
