@@ -219,7 +219,11 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snaps
                    struct sp_app_sockets *sockets)
 {
     struct sp_server server = {
-        .state = SP_SERVER_STARTING, .loader = loader, .snapshot = sp_proxy_snapshot_ref(snapshot)};
+        .state = SP_SERVER_STARTING,
+        .loader = loader,
+        .snapshot = sp_proxy_snapshot_ref(snapshot),
+        .started = sp_config_ref(sp_proxy_snapshot_config(snapshot)),
+    };
 
     sp_timer_init(&server.watch_timer, on_watch);
     if (set_up(&server) == SP_OK) {
