@@ -79,16 +79,6 @@ static bool not_replayed(struct sp_gss_leg *leg, const struct sp_gss_xray *xray)
 
 /* ---- who it is ---- */
 
-/* What krb5.conf's auth_to_local makes of the principal; absent where it makes nothing. */
-static struct sp_span local_name(gss_name_t initiator, gss_OID mech, gss_buffer_t buffer)
-{
-    OM_uint32 minor;
-
-    if (GSS_ERROR(gss_localname(&minor, initiator, mech, buffer)) || buffer->length == 0)
-        return SP_SPAN_NONE;
-    return sp_span_of(buffer->value, buffer->length);
-}
-
 static void deny_realm(struct sp_gss_leg *leg, const struct sp_gss_name *name, bool ntlm)
 {
     char local[160], realm[160];
@@ -102,27 +92,26 @@ static void deny_realm(struct sp_gss_leg *leg, const struct sp_gss_name *name, b
                    sp_text_safe(name->realm, realm, sizeof realm));
 }
 
-static void name_initiator(struct sp_gss_leg *leg, const struct accepted *accepted,
-                           struct sp_span displayed)
+static void name_initiator(struct sp_gss_leg *leg, struct sp_span displayed)
 {
     bool ntlm = leg->mech != NULL && leg->mech[0] == 'n';
     struct sp_gss_name name = ntlm ? sp_gss_name_of_ntlm(displayed)
                                    : sp_gss_name_of_krb5(displayed);
-    gss_buffer_desc mapped = GSS_C_EMPTY_BUFFER;
-    OM_uint32 minor;
+    char mapped[SP_GSS_NAME_MAX];
+    bool has_mapped = false;
     enum sp_err err;
 
     if (displayed.len >= sizeof leg->principal) {
         deny(leg, "name too long", "the principal's name is longer than any rule could hold");
         return;
     }
-    if (!ntlm)
+    if (!ntlm) {
         memcpy(leg->principal, displayed.base, displayed.len);
-    err = sp_gss_name_user(leg->config, &name,
-                           ntlm ? SP_SPAN_NONE
-                                : local_name(accepted->initiator, accepted->mech, &mapped),
+        has_mapped = leg->config->options->username == SP_GSS_USERNAME_LOCAL &&
+                     sp_gss_keys_localname(leg->keys, leg->principal, mapped, sizeof mapped);
+    }
+    err = sp_gss_name_user(leg->config, &name, has_mapped ? sp_span_cstr(mapped) : SP_SPAN_NONE,
                            ntlm, leg->user, sizeof leg->user);
-    (void)gss_release_buffer(&minor, &mapped);
     if (err != SP_OK)
         deny(leg, "name not usable", "the principal's name is empty, too long or not UTF-8 text");
     else if (!sp_gss_realm_listed(&leg->config->options->realms, name.realm, ntlm))
@@ -170,7 +159,7 @@ static void completed(struct sp_gss_leg *leg, const struct accepted *accepted)
     if (GSS_ERROR(major) || displayed.length == 0)
         deny(leg, "name not usable", "the library cannot display the initiator's name");
     else
-        name_initiator(leg, accepted, sp_span_of(displayed.value, displayed.length));
+        name_initiator(leg, sp_span_of(displayed.value, displayed.length));
     (void)gss_release_buffer(&minor, &displayed);
 }
 

@@ -9,6 +9,7 @@
 #include "util/text.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <gssapi/gssapi_krb5.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -21,12 +22,19 @@
 #define CREDS_MAX 64u
 #define KEYS_MAX  4096u /* a keytab with more is a mistake */
 
+/* A library context for mapping names. It serves one thread at a time. */
+struct mapper {
+    pthread_mutex_t lock;
+    krb5_context krb5; /* NULL: not made */
+};
+
 struct sp_gss_keys {
     atomic_uint refs;
     struct sp_gss_key *list;
     size_t len;
     gss_cred_id_t *krb5_creds; /* creds_len of each kind that was asked for */
     gss_cred_id_t *ntlm_creds;
+    struct mapper *mappers; /* creds_len too */
     size_t creds_len;
 };
 
@@ -305,6 +313,26 @@ static size_t creds_wanted(void)
     return wanted < CREDS_MIN ? CREDS_MIN : wanted > CREDS_MAX ? CREDS_MAX : wanted;
 }
 
+static enum sp_err mapper_init(struct mapper *mapper, struct complaint *complaint)
+{
+    if (pthread_mutex_init(&mapper->lock, NULL) == 0) {
+        if (krb5_init_context(&mapper->krb5) == 0)
+            return SP_OK;
+        (void)pthread_mutex_destroy(&mapper->lock);
+        mapper->krb5 = NULL;
+    }
+    complain(complaint, NULL, "out of memory");
+    return SP_ERR_NOMEM;
+}
+
+static void mapper_fini(struct mapper *mapper)
+{
+    if (mapper->krb5 == NULL)
+        return;
+    krb5_free_context(mapper->krb5);
+    (void)pthread_mutex_destroy(&mapper->lock);
+}
+
 static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_keys_source *source,
                                const char *memory, struct complaint *complaint)
 {
@@ -315,13 +343,16 @@ static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_key
     keys->creds_len = creds_wanted();
     keys->krb5_creds = calloc(keys->creds_len, sizeof *keys->krb5_creds);
     keys->ntlm_creds = calloc(keys->creds_len, sizeof *keys->ntlm_creds);
-    if (keys->krb5_creds == NULL || keys->ntlm_creds == NULL) {
+    keys->mappers = calloc(keys->creds_len, sizeof *keys->mappers);
+    if (keys->krb5_creds == NULL || keys->ntlm_creds == NULL || keys->mappers == NULL) {
         complain(complaint, NULL, "out of memory");
         return SP_ERR_NOMEM;
     }
     err = import_service(source->service, &name, complaint);
     for (size_t i = 0; i < keys->creds_len && err == SP_OK; i++) {
         if (source->krb5)
+            err = mapper_init(&keys->mappers[i], complaint);
+        if (source->krb5 && err == SP_OK)
             err = acquire_krb5(source, memory, name, &keys->krb5_creds[i], complaint);
         if (source->ntlmssp && err == SP_OK)
             err = acquire_ntlm(&keys->ntlm_creds[i], complaint);
@@ -342,11 +373,14 @@ static void keys_free(struct sp_gss_keys *keys)
             (void)gss_release_cred(&minor, &keys->krb5_creds[i]);
         if (keys->ntlm_creds != NULL)
             (void)gss_release_cred(&minor, &keys->ntlm_creds[i]);
+        if (keys->mappers != NULL)
+            mapper_fini(&keys->mappers[i]);
     }
     for (size_t i = 0; i < keys->len; i++)
         free(keys->list[i].principal);
     free(keys->krb5_creds);
     free(keys->ntlm_creds);
+    free(keys->mappers);
     free(keys->list);
     free(keys);
 }
@@ -423,14 +457,37 @@ void sp_gss_keys_unref(struct sp_gss_keys **keys)
 }
 
 /* Threads are numbered as they come; a pool's few stay apart. */
-gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm)
+static size_t own_slot(const struct sp_gss_keys *keys)
 {
     static atomic_uint threads;
     static _Thread_local unsigned self; /* 0: not numbered yet */
 
     if (self == 0)
         self = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-    return (ntlm ? keys->ntlm_creds : keys->krb5_creds)[self % keys->creds_len];
+    return self % keys->creds_len;
+}
+
+gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm)
+{
+    return (ntlm ? keys->ntlm_creds : keys->krb5_creds)[own_slot(keys)];
+}
+
+bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal, char *out,
+                           size_t cap)
+{
+    struct mapper *mapper = &keys->mappers[own_slot(keys)];
+    krb5_principal parsed = NULL;
+    krb5_error_code code;
+
+    if (mapper->krb5 == NULL || cap > INT_MAX)
+        return false;
+    (void)pthread_mutex_lock(&mapper->lock);
+    code = krb5_parse_name(mapper->krb5, principal, &parsed);
+    if (code == 0)
+        code = krb5_aname_to_localname(mapper->krb5, parsed, (int)cap, out);
+    krb5_free_principal(mapper->krb5, parsed);
+    (void)pthread_mutex_unlock(&mapper->lock);
+    return code == 0 && out[0] != '\0';
 }
 
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out)

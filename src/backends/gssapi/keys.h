@@ -40,6 +40,12 @@ void sp_gss_keys_unref(struct sp_gss_keys **keys);
  * threads that shared one would take turns. */
 gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm);
 
+/* What krb5.conf's auth_to_local makes of a principal; false where it makes nothing of it. The
+ * library's own gss_localname opens a context for each call and, for a name that came through
+ * SPNEGO, costs as much as the whole accept. */
+bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal, char *out,
+                           size_t cap);
+
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out);
 /* "HTTP/p@R kvno 3 (aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96); HTTP/p@R kvno 2 (...)", cut
  * to what fits. Returns `out`. */
