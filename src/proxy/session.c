@@ -94,14 +94,16 @@ enum sp_err sp_session_flush(struct sp_session *session)
 
 /* ---- between requests ---- */
 
-/* The listener's and engine's epoch: the newest, unless this connection carries an identity or a
- * handshake that was made under an older one. */
+/* The listener's and engine's epoch: the newest, unless a handshake is under way, which goes on with
+ * the engine that began it. An identity that was proven before is the connection's own. */
 static bool take_newest_epoch(struct sp_session *session)
 {
     struct sp_epoch *newest = session->proxy->epoch;
     const struct sp_listen *listen;
 
-    if (session->epoch == newest || session->auth != NULL)
+    if (session->epoch == newest)
+        return true;
+    if (session->auth != NULL && sp_auth_conn_deadline_ms(session->auth) != 0)
         return true;
     listen = sp_epoch_find_listen(newest, session->listen);
     if (listen == NULL)
