@@ -60,10 +60,12 @@ static char *slurp(const char *path)
 {
     FILE *file = fopen(path, "r");
     char *text = calloc(1, 4u << 20);
+    size_t len;
 
     assert_non_null(file);
     assert_non_null(text);
-    (void)fread(text, 1, (4u << 20) - 1, file);
+    len = fread(text, 1, (4u << 20) - 1, file);
+    assert_true(len < (4u << 20) - 1);
     (void)fclose(file);
     return text;
 }
