@@ -261,7 +261,7 @@ static enum sp_err check_all(struct sp_auth_config *config, struct sp_auth_fault
         err = check_referrals(options, fault);
     if (err == SP_OK)
         err = take_tls(config, fault);
-    config->nested_groups = options->group_depth > 0;
+    sp_ldap_spellings_of(&config->spellings, options->filter);
     return err;
 }
 

@@ -6,6 +6,7 @@
 
 #include "sallyport/auth_backend.h"
 #include "backends/ldap/ldap_options.h"
+#include "backends/ldap/ldap_spelling.h"
 #include "backends/ldap/ldap_uri.h"
 
 #include <openssl/ssl.h>
@@ -16,10 +17,10 @@ struct sp_auth_config {
     const struct sp_ldap_options *options;
     const struct sp_auth_host *host;
     SSL_CTX *tls;
-    bool nested_groups;             /* group_depth > 0 and group_filter has %d */
-    uv_mutex_t lock;                /* of the two below */
-    uint64_t service_pause_ms;      /* 0: the service identity was not refused */
-    uint64_t service_not_before_ns; /* uv_hrtime */
+    struct sp_ldap_spellings spellings; /* of a name, by the filter */
+    uv_mutex_t lock;                    /* of the two below */
+    uint64_t service_pause_ms;          /* 0: the service identity was not refused */
+    uint64_t service_not_before_ns;     /* uv_hrtime */
     size_t servers_len;
     struct sp_ldap_uri servers[SP_LDAP_SERVERS_MAX];
 };

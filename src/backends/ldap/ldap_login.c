@@ -305,12 +305,20 @@ static enum sp_err name_by_template(struct sp_ldap_login *login)
     return login->dn != NULL ? SP_OK : SP_ERR_NOMEM;
 }
 
+static void begin_ambiguous(struct sp_ldap_login *login)
+{
+    set_detail(login, "the name has characters that a directory may read as others");
+    finish(login, SP_VERDICT_UNKNOWN_USER, "no such user");
+}
+
 static void begin(struct sp_ldap_login *login)
 {
     if (login->ask == SP_AUTH_GROUPS && options_of(login)->group_base[0] == '\0')
         gather_groups(login);
     else if (options_of(login)->user_dn[0] == '\0')
         find(login);
+    else if (sp_ldap_ambiguous(sp_span_cstr(login->user)))
+        begin_ambiguous(login);
     else if (name_by_template(login) == SP_OK)
         prove(login);
     else
@@ -352,11 +360,19 @@ static enum sp_err fill_group_filter(struct sp_ldap_login *login)
     return err == SP_OK ? sp_buf_append(&login->text, SP_SPAN_LIT(")")) : err;
 }
 
-enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
-                                 struct sp_ldap_search *search_out)
+/* Of a person, no more than is needed to compare the spelling. */
+static char **person_attributes(const struct sp_ldap_login *login)
 {
     static char no_attributes[] = LDAP_NO_ATTRS;
     static char *nothing[] = {no_attributes, NULL};
+    struct sp_ldap_spellings *spellings = &login->base.backend->config->spellings;
+
+    return spellings->list[0] != NULL ? spellings->list : nothing;
+}
+
+enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
+                                 struct sp_ldap_search *search_out)
+{
     const struct sp_ldap_options *options = options_of(login);
     bool people = login->state == SP_LDAP_LOGIN_FIND_WAIT;
     enum sp_err err;
@@ -372,7 +388,7 @@ enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
     *search_out = (struct sp_ldap_search){
         .base = people ? options->base : options->group_base,
         .filter = sp_buf_span(&login->text).base,
-        .attributes = people ? nothing : login->names,
+        .attributes = people ? person_attributes(login) : login->names,
         .size_limit = people ? PEOPLE_LIMIT : LDAP_NO_LIMIT,
         .control = NULL,
     };
@@ -444,15 +460,28 @@ static void found_nobody(struct sp_ldap_login *login, int matches)
     finish(login, SP_VERDICT_UNKNOWN_USER, matches == 0 ? "no such user" : "name is not unique");
 }
 
+static void found_another(struct sp_ldap_login *login, const char *words)
+{
+    trace(login, "search", sp_buf_span(&login->text).base, words);
+    set_detail(login, "%s, but the entry spells its name otherwise", words);
+    finish(login, SP_VERDICT_UNKNOWN_USER, "no such user");
+}
+
 static void found_one(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer)
 {
-    char *dn = ldap_get_dn(ld, ldap_first_entry(ld, answer));
+    LDAPMessage *entry = ldap_first_entry(ld, answer);
+    char *dn = ldap_get_dn(ld, entry);
     char words[320];
 
     if (dn != NULL)
         login->dn = sp_span_dup(sp_span_cstr(dn));
     snprintf(words, sizeof(words), "1 match: %s", dn != NULL ? dn : "?");
     ldap_memfree(dn);
+    if (!sp_ldap_spelled(&login->base.backend->config->spellings, ld, entry,
+                         sp_span_cstr(login->user))) {
+        found_another(login, words);
+        return;
+    }
     trace(login, "search", sp_buf_span(&login->text).base, words);
     if (login->dn == NULL)
         sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL, "out of memory");

@@ -72,6 +72,31 @@ static void nobody_and_more_than_one_are_unknown_users(void **state)
     bench_free(b);
 }
 
+/* slapd finds alice by each of these (RFC 4518); for rules and guard they would be somebody else.
+ */
+static void look_alikes_of_a_name_are_not_that_person(void **state)
+{
+    static const char *const alikes[] = {"\xef\xbd\x81lice", "\xe2\x93\x90lice"};
+    struct bench *b = bench_new(test_slapd_uri(slapd));
+    struct bench *by_template = bench_new(test_slapd_uri(slapd));
+    struct asked a;
+
+    (void)state;
+    set(by_template, "user_dn", "uid=%u,ou=people,dc=test");
+    bench_open(b);
+    bench_open(by_template);
+    for (size_t i = 0; i < sizeof(alikes) / sizeof(alikes[0]); i++) {
+        login(by_template, &a, alikes[i], "alice");
+        assert_int_equal(a.verdict, SP_VERDICT_UNKNOWN_USER);
+        login(b, &a, alikes[i], "alice");
+        assert_int_equal(a.verdict, SP_VERDICT_UNKNOWN_USER);
+        if (strstr(a.detail, "spells its name otherwise") == NULL)
+            fail_msg("alike %zu: %s", i, a.detail);
+    }
+    bench_free(by_template);
+    bench_free(b);
+}
+
 static void odd_names_are_found_and_bound(void **state)
 {
     static const char *const people[][2] = {{"j\xc3\xb6rg", "p\xc3\xa4ss"},
@@ -362,6 +387,7 @@ int main(void)
         cmocka_unit_test(a_right_password_is_allowed_after_search_and_bind),
         cmocka_unit_test(a_wrong_password_is_denied_and_never_tried_twice),
         cmocka_unit_test(nobody_and_more_than_one_are_unknown_users),
+        cmocka_unit_test(look_alikes_of_a_name_are_not_that_person),
         cmocka_unit_test(odd_names_are_found_and_bound),
         cmocka_unit_test(a_template_binds_without_a_search),
         cmocka_unit_test(an_empty_password_is_refused_before_any_bind),
