@@ -5,8 +5,8 @@
 
 /* The GSSAPI mechanism of Cyrus SASL 2.1.28 loses a credential of its own in some binds. Only what
  * is allocated under it is let pass, and whole stacks are needed to tell. */
-const char *__lsan_default_suppressions(void);
-const char *__asan_default_options(void);
+SP_EXPORT const char *__lsan_default_suppressions(void);
+SP_EXPORT const char *__asan_default_options(void);
 
 const char *__lsan_default_suppressions(void)
 {
