@@ -86,6 +86,40 @@ static void ntlm_where_it_is_not_configured_is_explained(void **state)
     proxy_close(&proxy);
 }
 
+static enum sp_verdict bind_with(enum sp_gss_bindings setting, const char *theirs, const char *ours)
+{
+    struct proxy proxy;
+    struct initiator in = initiator_of(SERVICE, &mech_spnego, 0);
+    struct answer answer;
+    unsigned legs;
+
+    proxy_set(&proxy, "proxy.keytab");
+    proxy.options.mechanisms.len = 2;
+    proxy.options.realms.len = 2;
+    proxy.options.channel_bindings = (int)setting;
+    proxy_open(&proxy);
+    initiator_ntlm(&in, "CORP\\bob", "Bobs-Secret");
+    in.bindings = theirs;
+    answer = shake_hands(&proxy, &in, ours, &legs);
+    initiator_fini(&in);
+    proxy_close(&proxy);
+    return answer.verdict;
+}
+
+static void channel_bindings_are_judged_for_ntlm_too(void **state)
+{
+    static const char ours[] = "tls-server-end-point:0123456789abcdef0123456789abcdef";
+    static const char wrong[] = "tls-server-end-point:ffffffffffffffffffffffffffffffff";
+
+    (void)state;
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_ALLOW, ours, ours), SP_VERDICT_ALLOW);
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_ALLOW, wrong, ours), SP_VERDICT_DENY);
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_OFF, wrong, ours), SP_VERDICT_ALLOW);
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_ALLOW, NULL, ours), SP_VERDICT_ALLOW);
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_REQUIRE, NULL, ours), SP_VERDICT_DENY);
+    assert_int_equal(bind_with(SP_GSS_BINDINGS_REQUIRE, ours, ours), SP_VERDICT_ALLOW);
+}
+
 static int set_up(void **state)
 {
     FILE *users;
@@ -110,14 +144,14 @@ static int tear_down(void **state)
 }
 
 /* gss-ntlmssp 1.2 leaks an OpenSSL library context with each handshake, on either side. */
-const char *__lsan_default_suppressions(void);
+SP_EXPORT const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:gssntlmssp.so\n";
 }
 
 /* its frames are found only by the slow unwinder */
-const char *__asan_default_options(void);
+SP_EXPORT const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
     return "fast_unwind_on_malloc=0";
@@ -131,6 +165,7 @@ int main(void)
         cmocka_unit_test(an_ntlm_domain_not_listed_is_refused_as_a_principal),
         cmocka_unit_test(a_wrong_ntlm_password_is_refused),
         cmocka_unit_test(ntlm_where_it_is_not_configured_is_explained),
+        cmocka_unit_test(channel_bindings_are_judged_for_ntlm_too),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
