@@ -87,7 +87,7 @@ static void deny_realm(struct sp_gss_leg *leg, const struct sp_gss_name *name, b
     leg->denied_principal = true;
     leg->reason = ntlm ? "domain not allowed" : "realm not allowed";
     (void)snprintf(leg->detail, sizeof leg->detail,
-                   "%s of %s \"%s\" has proven who they are, but realms does not list it",
+                   "%s of %s %s has proven who they are, but realms does not list it",
                    sp_text_safe(name->local, local, sizeof local), ntlm ? "domain" : "realm",
                    sp_text_safe(name->realm, realm, sizeof realm));
 }
@@ -129,8 +129,8 @@ static bool bindings_suffice(struct sp_gss_leg *leg, const struct accepted *acce
         (accepted->flags & GSS_C_CHANNEL_BOUND_FLAG) != 0)
         return true;
     deny(leg, "channel bindings missing",
-         "channel_bindings = \"require\", and the client sent none: update or configure it "
-         "(Extended Protection), or set \"allow\"");
+         "channel_bindings requires them, and the client sent none: update or configure it "
+         "(Extended Protection), or set allow");
     return false;
 }
 

@@ -41,8 +41,6 @@ struct gss_op {
     struct sp_gss_keys *keys; /* the generation that the handshake began with */
     struct sp_secret token;   /* what leg.token points into */
     struct sp_secret bindings;
-    char client[SP_GSS_CLIENT_MAX];
-    char id[SP_GSS_ID_MAX];
     struct sp_auth_tracer *tracer;
     sp_auth_done_cb done;
     void *owner;
@@ -98,19 +96,7 @@ static void op_trace(const struct gss_op *op)
         op->tracer->step(op->tracer, &step);
 }
 
-static void op_log(const struct gss_op *op)
-{
-    const struct sp_auth_host *host = op->base.backend->host;
-    bool ours = op->leg.verdict == SP_VERDICT_UNAVAILABLE;
-
-    if (op->leg.verdict == SP_VERDICT_ALLOW || op->leg.verdict == SP_VERDICT_MORE)
-        return;
-    host->log(host, ours ? SP_LOG_ERROR : SP_LOG_WARNING,
-              "event=%s client=%s id=%s reason=\"%s\" detail=\"%s\"",
-              ours ? "negotiate_unavailable" : "negotiate_refused", op->client, op->id,
-              op->leg.reason, op->leg.detail);
-}
-
+/* The engine writes the log line, from reason and detail. */
 static void op_report(struct gss_op *op)
 {
     const struct sp_gss_leg *leg = &op->leg;
@@ -127,7 +113,6 @@ static void op_report(struct gss_op *op)
     };
 
     op_trace(op);
-    op_log(op);
     op_enter(op, GSS_OP_RESTING);
     op->done(op->owner, &result); /* op may be gone after this line */
 }
@@ -177,16 +162,6 @@ static enum sp_err op_send(struct gss_op *op, struct sp_span token)
 
 /* ---- the operations ---- */
 
-static void copy_text(char *out, size_t cap, const char *text)
-{
-    size_t len = text != NULL ? strlen(text) : 0;
-
-    len = len < cap ? len : cap - 1;
-    if (len > 0)
-        memcpy(out, text, len);
-    out[len] = '\0';
-}
-
 static struct gss_op *op_new(struct sp_auth_backend *backend, const struct sp_auth_input *input,
                              sp_auth_done_cb done, void *owner)
 {
@@ -205,8 +180,6 @@ static struct gss_op *op_new(struct sp_auth_backend *backend, const struct sp_au
     op->keys = sp_gss_config_keys(backend->config);
     op->leg.config = backend->config;
     op->leg.keys = op->keys;
-    copy_text(op->client, sizeof op->client, input->client);
-    copy_text(op->id, sizeof op->id, input->id);
     if (input->channel_bindings.base != NULL) {
         if (sp_secret_set(&op->bindings, input->channel_bindings) != SP_OK) {
             op_free(op);

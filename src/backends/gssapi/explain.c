@@ -35,7 +35,7 @@ const char *sp_gss_status_words(OM_uint32 major, OM_uint32 minor, char *out, siz
 static void refuse(struct sp_gss_leg *leg, const char *reason, const char *cause,
                    const char *library)
 {
-    char keytab[700];
+    char keytab[320]; /* the cause that follows must not be cut off the log line */
 
     leg->verdict = SP_VERDICT_DENY;
     leg->reason = reason;
@@ -191,7 +191,7 @@ static void explain_bindings(struct sp_gss_leg *leg, const char *library)
     (void)snprintf(leg->detail, sizeof leg->detail,
                    "client sent %s bound to another TLS connection: something between client and "
                    "proxy ends TLS (a balancer, an inspecting box), or an attacker relays; where "
-                   "it is yours, set channel_bindings = \"off\" (%s)",
+                   "it is yours, set channel_bindings to off (%s)",
                    leg->sent, library);
 }
 

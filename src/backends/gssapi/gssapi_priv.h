@@ -10,10 +10,8 @@
 #include <gssapi/gssapi_ext.h>
 #include <pthread.h>
 
-#define SP_GSS_TOKEN_MAX  (64u * 1024) /* a ticket with the largest PAC that Windows sends */
-#define SP_GSS_NAME_MAX   512u
-#define SP_GSS_CLIENT_MAX 64u
-#define SP_GSS_ID_MAX     48u
+#define SP_GSS_TOKEN_MAX (64u * 1024) /* a ticket with the largest PAC that Windows sends */
+#define SP_GSS_NAME_MAX  512u
 
 enum sp_gss_username { SP_GSS_USERNAME_LOCAL, SP_GSS_USERNAME_PRINCIPAL };
 enum sp_gss_persist { SP_GSS_PERSIST_CONNECTION, SP_GSS_PERSIST_REQUEST };

@@ -192,7 +192,6 @@ static void a_spnego_token_is_a_replay_of_its_ticket_raw(void **state)
     assert_true(at > 0);
     assert_int_equal(ask_once(&proxy, sp_span_of(token.base + at, token.len - at), NULL).verdict,
                      SP_VERDICT_DENY);
-    assert_true(lender_logged(&proxy.lender, "reason=\"replayed ticket\""));
     initiator_fini(&in);
     proxy_close(&proxy);
 }

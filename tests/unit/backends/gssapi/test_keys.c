@@ -19,7 +19,7 @@ static struct answer ask_for(const char *service, const char *keytab, const char
     assert_false(in.failed);
     answer = ask_once(&proxy, initiator_token(&in), NULL);
     if (answer.verdict == SP_VERDICT_DENY)
-        assert_true(lender_logged(&proxy.lender, "event=negotiate_refused client=10.1.2.3:4711"));
+        assert_memory_equal(answer.detail, "client sent SPNEGO (", 20);
     initiator_fini(&in);
     proxy_close(&proxy);
     return answer;

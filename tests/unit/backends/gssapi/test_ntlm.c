@@ -80,8 +80,8 @@ static void ntlm_where_it_is_not_configured_is_explained(void **state)
     assert_int_equal(answer.verdict, SP_VERDICT_DENY);
     assert_string_equal(answer.mech, "ntlmssp");
     assert_string_equal(answer.reason, "NTLM is not configured");
-    assert_true(lender_logged(&proxy.lender, "client sent NTLM type 1"));
-    assert_true(lender_logged(&proxy.lender, "by address or short name"));
+    assert_non_null(strstr(answer.detail, "client sent NTLM type 1"));
+    assert_non_null(strstr(answer.detail, "by address or short name"));
     initiator_fini(&in);
     proxy_close(&proxy);
 }
