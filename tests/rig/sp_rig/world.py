@@ -114,7 +114,7 @@ class World:
         keys.update(changes)
         return keys
 
-    def environment(self):
+    def environment(self, ntlm=False):
         """sallyport's own environment: the rig's Kerberos, no tickets."""
         scratch = os.path.join(self.folder, "scratch")
         os.makedirs(scratch, exist_ok=True)
@@ -122,13 +122,15 @@ class World:
         for name in ("KRB5CCNAME", "KRB5_KTNAME"):
             env.pop(name, None)
         env.update(KRB5RCACHEDIR=scratch, NTLM_USER_FILE=self._ntlm_users,
-                   ASAN_OPTIONS="detect_leaks=1:abort_on_error=0:exitcode=99", UBSAN_OPTIONS="print_stacktrace=1",
-                   LSAN_OPTIONS="suppressions=" + os.path.join(os.path.dirname(__file__), "lsan.supp") + ":print_suppressions=0",
+                   ASAN_OPTIONS="detect_leaks=1:exitcode=99" + (":fast_unwind_on_malloc=0" if ntlm else ""), UBSAN_OPTIONS="print_stacktrace=1",
+                   LSAN_OPTIONS="print_suppressions=0:suppressions=" + os.path.join(os.path.dirname(__file__), "lsan.supp"),
                    TSAN_OPTIONS="exitcode=98:halt_on_error=0:suppressions=" + os.path.join(os.path.dirname(__file__), "tsan.supp"))
         return env
 
     def start(self, config=None, **more):
-        proxy = Proxy(self.binary, config or self.config(), self.environment(), self.patience, **more)
+        config = config or self.config()
+        ntlm = any("ntlmssp" in keys.get("mechanisms", ()) for keys in config.backends.values())
+        proxy = Proxy(self.binary, config, self.environment(ntlm), self.patience, **more)
         self._proxies.append(proxy)
         return proxy
 
