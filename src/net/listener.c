@@ -86,12 +86,17 @@ static void greeting_failed(struct greeting *greeting, const char *event, const 
 
 static void greeting_succeeded(struct greeting *greeting)
 {
+    struct sp_listener *listener = greeting->listener;
     struct sp_stream *stream = greeting->stream;
 
+    if (!listener->options.admit(listener->options.owner)) {
+        greeting_end(greeting); /* others were quicker, and took the last places */
+        return;
+    }
     greeting->stream = NULL;
     sp_stream_own(stream, NULL, NULL);
     greeting_end(greeting);
-    hand_over(greeting->listener, stream, &greeting->client, &greeting->local);
+    hand_over(listener, stream, &greeting->client, &greeting->local);
 }
 
 static void on_deadline(struct sp_timer *timer)

@@ -44,8 +44,8 @@ struct sp_listener; /* on one loop */
 
 struct sp_listener_options {
     uint64_t handshake_ms; /* deadline for PROXY header and TLS */
-    /* Asked before each accept is taken further; false: the connection is closed at once
-     * (max_connections). */
+    /* Asked before each accept is taken further, and again after a handshake; false: the connection
+     * is closed at once (max_connections). */
     bool (*admit)(void *owner);
     sp_accepted_cb accepted;
     void *owner;

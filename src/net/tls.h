@@ -24,5 +24,8 @@ struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server);
 typedef void (*sp_tls_done_cb)(void *owner, enum sp_err err, const char *why);
 enum sp_err sp_stream_start_tls(struct sp_stream *stream, struct sp_tls_server *server,
                                 sp_tls_done_cb done, void *owner) SP_MUST_CHECK;
+/* Whose certificate the client saw, whatever a reload has made of the listener since; borrowed from
+ * the stream. NULL: in clear. */
+struct sp_tls_server *sp_stream_tls_server(const struct sp_stream *stream);
 
 #endif

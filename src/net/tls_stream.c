@@ -282,6 +282,11 @@ enum sp_err sp_stream_start_tls(struct sp_stream *stream, struct sp_tls_server *
     return SP_OK;
 }
 
+struct sp_tls_server *sp_stream_tls_server(const struct sp_stream *stream)
+{
+    return stream->tls != NULL ? stream->tls->server : NULL;
+}
+
 void sp_tls_close(struct sp_stream *st, bool reset)
 {
     struct sp_tls_link *tls = st->tls;
