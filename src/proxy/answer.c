@@ -39,6 +39,13 @@ static bool too_much_unread(const struct sp_exchange *x)
     return x->has_head && body->kind == SP_BODY_LENGTH && body->length > DRAIN_MAX;
 }
 
+/* Has the origin been sent a part of the request's body, and nobody knows how much of it the rest
+ * would be? */
+static bool body_is_underway(const struct sp_exchange *x)
+{
+    return x->up_ready && !x->up_done && x->request.head.body.kind != SP_BODY_NONE;
+}
+
 enum sp_step sp_exchange_answer(struct sp_exchange *x, int status, enum sp_reason reason,
                                 const char *words)
 {
@@ -49,8 +56,8 @@ enum sp_step sp_exchange_answer(struct sp_exchange *x, int status, enum sp_reaso
     x->reason = reason;
     if (words != NULL)
         (void)snprintf(x->words, sizeof(x->words), "%s", words);
-    if (!x->has_head || reason == SP_REASON_MALFORMED || x->client_wants_close || x->up_ready ||
-        s->proxy->draining || too_much_unread(x))
+    if (!x->has_head || reason == SP_REASON_MALFORMED || x->client_wants_close ||
+        body_is_underway(x) || s->proxy->draining || too_much_unread(x))
         s->last = true;
     fill_reply(x, &reply);
     if ((s->out.base == NULL && sp_slab_lend(s->proxy, &s->out, 4 * SLAB_SIZE) != SP_OK) ||

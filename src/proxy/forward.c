@@ -23,10 +23,17 @@ static void close_upstream(struct sp_exchange *x)
     sp_upstream_close(&x->upstream, true);
 }
 
+/* A client that was told neither a length nor chunks takes a clean end for the body's. */
+static bool ends_by_close(const struct sp_exchange *x)
+{
+    return x->down_ready && !x->down.chunked && x->response.head.body.kind != SP_BODY_LENGTH;
+}
+
 static enum sp_step cut(struct sp_exchange *x, enum sp_reason reason)
 {
     x->reason = reason;
     x->session->last = true;
+    x->session->broken = ends_by_close(x);
     close_upstream(x);
     sp_session_close(x->session); /* x is gone */
     return SP_STEP_WAIT;
@@ -254,12 +261,13 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     return SP_STEP_NEXT;
 }
 
+/* A budget, since an origin may send interim answers as fast as we read them, and for ever. */
 static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
 {
     struct sp_http_fault fault = {502, "malformed answer"};
     enum sp_err err;
 
-    for (;;) {
+    for (int moves = 0; moves < RELAY_BUDGET; moves++) {
         err = sp_session_flush(x->session);
         if (err == SP_ERR_AGAIN) {
             wants->client |= SP_STREAM_WRITE;
@@ -297,6 +305,8 @@ static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
         if (err != SP_OK)
             return upstream_ended(x);
     }
+    sp_loop_soon(x->session->proxy->loop, &x->again);
+    return SP_STEP_WAIT;
 }
 
 /* ---- the answer's body ---- */

@@ -30,6 +30,7 @@
 #define EXCHANGES_KEPT 256                 /* per worker */
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
+#define DEAD_END_MS    5000                   /* what a dead end of a tunnel had sent may wait */
 #define POOL_BUCKETS   1024                   /* a power of two */
 #define POOL_MAX       1024                   /* idle upstream connections per worker */
 #define BOUND_MAX      8                      /* upstream connections that belong to one client */
@@ -192,6 +193,7 @@ struct sp_session {
     size_t dropped;             /* DRAINING, LINGERING: bytes read and dropped */
     bool first;                 /* nothing has been served yet */
     bool last;                  /* closes after this exchange */
+    bool broken;                /* the answer is not whole, and a clean end would say it is */
 };
 
 void sp_session_accepted(void *owner,

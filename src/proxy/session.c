@@ -94,8 +94,18 @@ enum sp_err sp_session_flush(struct sp_session *session)
 
 /* ---- between requests ---- */
 
-/* The listener's and engine's epoch: the newest, unless a handshake is under way, which goes on with
- * the engine that began it. An identity that was proven before is the connection's own. */
+/* The listener that epoch has at this connection's address; NULL: none, or one that is in clear
+ * where this connection is not, or the other way round, and so offers other schemes. */
+static const struct sp_listen *listen_in(const struct sp_epoch *epoch, const struct sp_listen *like,
+                                         bool tls)
+{
+    const struct sp_listen *listen = sp_epoch_find_listen(epoch, like);
+
+    return listen != NULL && (listen->tls != NULL) == tls ? listen : NULL;
+}
+
+/* The listener's and engine's epoch: the newest, unless a handshake is under way, which goes on
+ * with the engine that began it. An identity that was proven before is the connection's own. */
 static bool take_newest_epoch(struct sp_session *session)
 {
     struct sp_epoch *newest = session->proxy->epoch;
@@ -105,7 +115,7 @@ static bool take_newest_epoch(struct sp_session *session)
         return true;
     if (session->auth != NULL && sp_auth_conn_deadline_ms(session->auth) != 0)
         return true;
-    listen = sp_epoch_find_listen(newest, session->listen);
+    listen = listen_in(newest, session->listen, session->tls != NULL);
     if (listen == NULL)
         return false;
     sp_epoch_unref(&session->epoch);
@@ -181,12 +191,13 @@ static void serve(struct sp_session *session)
 
 /* ---- after an answer ---- */
 
-/* The last answer is out. Where the whole request was read and nothing followed it, there is
- * nothing that a reset could be sent for, so the connection is closed at once; TLS says goodbye
- * first (RFC 8446 6.1). */
+/* The last answer is out. Where the whole request was read and nothing followed it, as far as we
+ * know, there is nothing that a reset could be sent for, so the connection is closed at once; TLS
+ * says goodbye first (RFC 8446 6.1). */
 static void end_after_answer(struct sp_session *session, bool read_all)
 {
-    if (!read_all || session->in.len > 0) {
+    if (!read_all || session->in.len > 0 ||
+        (!sp_stream_is_tls(session->client) && !sp_stream_is_quiet(session->client))) {
         sp_session_linger(session);
         return;
     }
@@ -371,8 +382,10 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
     struct sp_proxy *proxy = owner;
     struct sp_session *session = calloc(1, sizeof(*session));
     struct sp_stream *stream = accepted->stream;
+    const struct sp_listen *listen = listen_in(proxy->epoch, accepted->listen,
+                                               sp_stream_is_tls(stream));
 
-    if (session == NULL || sp_epoch_find_listen(proxy->epoch, accepted->listen) == NULL) {
+    if (session == NULL || listen == NULL) {
         free(session);
         sp_stream_close(&stream, true);
         return;
@@ -383,8 +396,9 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
     session->client = stream;
     session->client_addr = accepted->client;
     session->epoch = sp_epoch_ref(proxy->epoch);
-    session->listen = sp_epoch_find_listen(proxy->epoch, accepted->listen);
-    session->tls = accepted->listen->tls != NULL ? sp_tls_server_ref(accepted->listen->tls) : NULL;
+    session->listen = listen;
+    if (sp_stream_is_tls(stream))
+        session->tls = sp_tls_server_ref(sp_stream_tls_server(stream));
     session->first = true;
     sp_list_init(&session->bound);
     sp_soon_init(&session->next, on_soon);
@@ -412,7 +426,7 @@ void sp_session_close(struct sp_session *session)
     sp_http_body_fini(&session->unread);
     sp_timer_stop(&session->timer);
     sp_soon_cancel(&session->next);
-    sp_stream_close(&session->client, false);
+    sp_stream_close(&session->client, session->broken);
     sp_slab_return(proxy, &session->in);
     sp_slab_return(proxy, &session->out);
     sp_tls_server_unref(&session->tls);

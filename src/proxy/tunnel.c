@@ -187,17 +187,29 @@ static void on_again(struct sp_soon *soon)
     sp_tunnel_run(sp_container_of(soon, struct sp_tunnel, again));
 }
 
+/* One end is dead, as its stream tells only once. Where we had not ended our direction to it, it
+ * was reset: what it sent before still goes on, but does not wait for its reader as long as a
+ * living end may. */
+static void end_is_dead(struct sp_tunnel *t, const struct flow *towards)
+{
+    if (!towards->shut && t->idle_ms > DEAD_END_MS)
+        t->idle_ms = DEAD_END_MS;
+    sp_tunnel_run(t);
+}
+
 static void on_target_ready(void *owner, unsigned events)
 {
     struct sp_tunnel *t = owner;
 
-    (void)events; /* whatever it is, trying tells */
-    sp_tunnel_run(t);
+    if (events & SP_STREAM_GONE)
+        end_is_dead(t, &t->up);
+    else
+        sp_tunnel_run(t);
 }
 
 void sp_tunnel_client_gone(struct sp_tunnel *t)
 {
-    sp_tunnel_run(t); /* what it sent before still goes on; then the reads and writes fail */
+    end_is_dead(t, &t->down);
 }
 
 void sp_tunnel_timed_out(struct sp_tunnel *t)
