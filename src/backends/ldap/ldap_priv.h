@@ -120,7 +120,8 @@ struct sp_ldap_server {
     enum sp_ldap_server_state state;
     unsigned faults;      /* in a row */
     uint64_t pause_ms;    /* of the breaker, this time */
-    uint64_t down_ms;     /* since when */
+    uint64_t down_ms;     /* since when, as the pause counts: with jitter */
+    uint64_t fell_ms;     /* since when */
     uint64_t answered_ms; /* when it last said anything */
     enum sp_ldap_fault fault;
     char fault_words[320];

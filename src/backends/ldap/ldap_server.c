@@ -11,6 +11,7 @@
 #define FAULTS_MAX         3    /* in a row; the breaker opens */
 #define PAUSE_FIRST_MS     5000 /* doubling */
 #define PAUSE_MAX_MS       60000
+#define ALONE_MS           2000 /* between probes of a server while no other is up */
 #define FIRST_DIAL_LOOK_MS 100
 #define FAIL_BACK_MS       30000 /* a preferred server is looked at so often while another serves */
 
@@ -230,7 +231,11 @@ bool sp_ldap_server_probe_due(const struct sp_ldap_server *server)
 
     if (server->state != SP_LDAP_SERVER_DOWN)
         return false;
-    if (pause > FAIL_BACK_MS && sp_ldap_backend_other_up(server->backend, server))
+    /* While nobody else answers, people are at the door: a server that comes back is wanted at
+     * once. */
+    if (!sp_ldap_backend_other_up(server->backend, server))
+        return sp_ldap_now_ms(server->backend) >= server->fell_ms + ALONE_MS;
+    if (pause > FAIL_BACK_MS)
         pause = FAIL_BACK_MS;
     return sp_ldap_now_ms(server->backend) >= server->down_ms + pause;
 }
@@ -314,6 +319,7 @@ static void open_breaker(struct sp_ldap_server *server)
     pause = pause > PAUSE_MAX_MS ? PAUSE_MAX_MS : pause;
     server->state = SP_LDAP_SERVER_DOWN;
     server->pause_ms = pause;
+    server->fell_ms = sp_ldap_now_ms(backend);
     server->down_ms = sp_ldap_now_ms(backend) + jittered(backend, pause) - pause;
     backend->host->log(backend->host, news ? SP_LOG_WARNING : SP_LOG_DEBUG,
                        "event=ldap_server_down server=%s reason=\"%s\" retry_after_s=%u",
