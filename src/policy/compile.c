@@ -206,7 +206,8 @@ static void compile_rule(struct compiling *c, struct sp_rule *rule)
     add_methods(c, rule, &options->methods);
     add_hours(c, rule, &options->hours);
     if (!options->authenticate) {
-        put(c, &c->policy->before);
+        rule->before = true;
+        c->policy->any_before = true;
         check_before(c, options);
     }
 }
@@ -353,7 +354,6 @@ void sp_policy_free(struct sp_policy **policy)
     names_fini(&p->groups);
     sp_rules_fini(&p->from.any);
     sp_networks_fini(&p->from.networks);
-    sp_rules_fini(&p->before);
     sp_networks_fini(&p->protected);
     sp_own_fini(&p->own);
     free(p);

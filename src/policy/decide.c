@@ -141,6 +141,7 @@ struct match {
     uint32_t number;
     const struct sp_rule *rule;
     bool sure;          /* else it depends on what is not known yet */
+    bool whoever;       /* but not on the user */
     bool names_address; /* its `to` has a network that holds the address */
 };
 
@@ -162,10 +163,10 @@ static bool match_at(struct sp_walk *walk, uint32_t number, struct match *match)
     *match = (struct match){
         .number = number,
         .rule = rule,
-        .sure = (where & sure) != 0 && (groups & sure) != 0 &&
-                (fits_in(walk, SP_DIM_USERS, number) & sure) != 0,
+        .whoever = (groups & sure) != 0 && (fits_in(walk, SP_DIM_USERS, number) & sure) != 0,
         .names_address = (where & SP_FIT_ADDRESS) != 0,
     };
+    match->sure = match->whoever && (where & sure) != 0;
     return true;
 }
 
@@ -229,15 +230,23 @@ static struct sp_policy_decision decide_all(struct sp_walk *walk)
 }
 
 /* The rules with authenticate = false, before anybody is asked who they are. They decide here even
- * where an authenticating rule stands before them. False: none of them decides. */
+ * where a rule stands before them that would ask, but not where one stands there that denies
+ * whoever it is: that one is the first that matches. False: none of them decides. */
 static bool decide_before(struct sp_walk *walk, struct sp_policy_decision *decision)
 {
     struct match match = {.number = 0};
     bool maybe = false;
+    bool shadowed = false; /* a denial of everybody stands before them, at some addresses */
 
     for (uint32_t from = 0; next_match(walk, from, &match); from = match.number + 1) {
         const char *against = why_rule;
 
+        if (!match.rule->before) {
+            if (match.rule->action == SP_RULE_DENY && match.sure)
+                break;
+            shadowed = shadowed || (match.rule->action == SP_RULE_DENY && match.whoever);
+            continue;
+        }
         if (match.rule->action == SP_RULE_ALLOW)
             against = objection(walk, &match);
         if (against == NULL) {
@@ -245,7 +254,7 @@ static bool decide_before(struct sp_walk *walk, struct sp_policy_decision *decis
                                            : answer(SP_POLICY_ASK_ADDRESS, "");
             return true;
         }
-        if (match.sure) {
+        if (match.sure && !shadowed) {
             *decision = deny(against, against == why_rule ? match.rule->title : "");
             return true;
         }
@@ -267,11 +276,10 @@ static struct sp_policy_decision decide_by_rules(struct sp_walk *walk)
     struct sp_policy_decision decision;
 
     sp_lookup_all(walk);
-    if (walk->query->who == NULL && walk->policy->before.len > 0) {
-        sp_lookup_before(walk, true);
+    if (walk->query->who == NULL && walk->policy->any_before) {
         if (decide_before(walk, &decision))
             return decision;
-        sp_lookup_before(walk, false);
+        sp_lookup_rewind(walk);
     }
     return decide_all(walk);
 }

@@ -206,16 +206,10 @@ void sp_lookup_all(struct sp_walk *walk)
     find_users(walk);
     find_groups(walk);
     find_from(walk);
-    begin(walk, SP_DIM_BEFORE, true);
 }
 
-void sp_lookup_before(struct sp_walk *walk, bool only_before)
+void sp_lookup_rewind(struct sp_walk *walk)
 {
-    if (!only_before)
-        walk->fittings_len -= walk->dimensions[SP_DIM_BEFORE].len;
     for (size_t i = 0; i < walk->fittings_len; i++)
         walk->fittings[i].at = 0;
-    begin(walk, SP_DIM_BEFORE, !only_before);
-    if (only_before)
-        add(walk, SP_DIM_BEFORE, &walk->policy->before, SP_FIT_SURE);
 }

@@ -156,6 +156,7 @@ static inline bool sp_ports_have(const struct sp_ports *ports, uint16_t port)
 struct sp_rule {
     char *title;
     enum sp_rule_action action;
+    bool before;                 /* authenticate = false */
     struct sp_port_range *ports; /* none: any */
     size_t ports_len;
     struct sp_strings methods; /* none: any */
@@ -194,7 +195,7 @@ struct sp_policy {
     struct sp_names users;
     struct sp_names groups;
     struct sp_from from;
-    struct sp_rules before; /* authenticate = false */
+    bool any_before; /* some rule has authenticate = false */
     struct sp_networks protected;
     struct sp_ports connect_ports;
     struct sp_ports ports;

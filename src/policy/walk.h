@@ -22,10 +22,10 @@ struct sp_fitting {
 /* A name has at most 127 labels, networks 129 lengths. A user may be in any number of groups that
  * rules name; past this number they are looked up rule by rule. */
 #define SP_GROUPS_MAX   96
-#define SP_FITTINGS_MAX (1 + 1 + 127 + 129 + 1 + 2 + (SP_GROUPS_MAX + 1) + 130 + 1)
+#define SP_FITTINGS_MAX (1 + 1 + 127 + 129 + 1 + 2 + (SP_GROUPS_MAX + 1) + 130)
 
-enum sp_dimension { SP_DIM_WHERE, SP_DIM_USERS, SP_DIM_GROUPS, SP_DIM_FROM, SP_DIM_BEFORE };
-#define SP_DIMENSIONS (SP_DIM_BEFORE + 1)
+enum sp_dimension { SP_DIM_WHERE, SP_DIM_USERS, SP_DIM_GROUPS, SP_DIM_FROM };
+#define SP_DIMENSIONS (SP_DIM_FROM + 1)
 
 /* One query's walk over the rules that fit it. On the stack of its decision. */
 struct sp_walk {
@@ -44,10 +44,10 @@ struct sp_walk {
     } dimensions[SP_DIMENSIONS];
 };
 
-/* Finds the lists of all dimensions but SP_DIM_BEFORE. */
+/* Finds the lists of all dimensions. */
 void sp_lookup_all(struct sp_walk *walk);
-/* Adds SP_DIM_BEFORE, so that only rules with authenticate = false are met; or takes it away. */
-void sp_lookup_before(struct sp_walk *walk, bool only_before);
+/* Back to the first rule, for another walk. */
+void sp_lookup_rewind(struct sp_walk *walk);
 /* For SP_FIT_CHECK: does the rule name one of the user's groups? */
 bool sp_lookup_in_groups(const struct sp_walk *walk, uint32_t rule);
 

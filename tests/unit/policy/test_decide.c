@@ -214,6 +214,35 @@ static void a_rule_without_authentication_decides_before_a_user_is_known(void **
     fixture_close(&f);
 }
 
+static void a_denial_of_everybody_stands_before_later_rules_without_authentication(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f,
+                 "rule \"not-bob\" { action = \"deny\" users = {\"bob\"} to = {\".deb.test\"} }\n"
+                 "rule \"evil\" { action = \"deny\" to = {\"evil.deb.test\", \"192.0.2.0/24\"} }\n"
+                 "rule \"open\" { action = \"allow\" authenticate = false }\n",
+                 NULL, 0);
+    ASSERT_VERDICT(&f, DENY, .host = "evil.deb.test");
+    ASSERT_VERDICT(&f, DENY, .host = "evil.deb.test", .addr = OUT);
+    ASSERT_VERDICT(&f, ALLOW, .host = "www.deb.test", .addr = OUT);
+    ASSERT_VERDICT(&f, DENY, .host = "www.deb.test", .addr = "192.0.2.9");
+    ASSERT_VERDICT(&f, ASK_ADDRESS, .host = "www.deb.test");
+    assert_string_equal(decide(&f, (struct ask){.host = "evil.deb.test"}).rule, "evil");
+    fixture_close(&f);
+
+    /* but those whom a rule lets in before it must be asked who they are */
+    fixture_open(&f,
+                 "rule \"staff\" { action = \"allow\" groups = {\"staff\"} }\n"
+                 "rule \"evil\" { action = \"deny\" to = {\"evil.deb.test\"} }\n"
+                 "rule \"open\" { action = \"allow\" authenticate = false }\n",
+                 NULL, 0);
+    ASSERT_VERDICT(&f, ASK_USER, .host = "evil.deb.test", .addr = OUT);
+    ASSERT_VERDICT(&f, ALLOW, .host = "www.deb.test", .addr = OUT);
+    fixture_close(&f);
+}
+
 static void users_and_groups_must_both_match(void **state)
 {
     struct fixture f;
@@ -343,6 +372,7 @@ int main(void)
         cmocka_unit_test(only_a_rule_that_names_the_port_lifts_it),
         cmocka_unit_test(a_denial_nobody_escapes_needs_no_user),
         cmocka_unit_test(a_rule_without_authentication_decides_before_a_user_is_known),
+        cmocka_unit_test(a_denial_of_everybody_stands_before_later_rules_without_authentication),
         cmocka_unit_test(users_and_groups_must_both_match),
         cmocka_unit_test(clients_methods_and_hours_narrow_a_rule),
         cmocka_unit_test(our_own_listeners_are_never_a_destination),

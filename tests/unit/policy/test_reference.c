@@ -199,14 +199,18 @@ static bool naive_protects(const struct naive_rule *r, const struct naive_query 
     return inside && !names_address(r, q->addr);
 }
 
-/* Everything known. -1: no rule, else its number; *allow_out says what came of it. */
+/* Everything known. -1: no rule, else its number; *allow_out says what came of it. `only_before`:
+ * nobody is asked, and a rule that would ask is passed over, unless it denies whoever it is. */
 static int naive_decide(const struct naive_rule *rules, size_t len, const struct naive_query *q,
                         bool only_before, bool *allow_out)
 {
     *allow_out = false;
     for (size_t i = 0; i < len; i++) {
-        if ((only_before && rules[i].authenticate) || !naive_matches(&rules[i], q))
+        if (!naive_matches(&rules[i], q) ||
+            (only_before && rules[i].authenticate && rules[i].allow))
             continue;
+        if (only_before && rules[i].authenticate)
+            return -1;
         *allow_out = rules[i].allow && !naive_protects(&rules[i], q);
         return (int)i;
     }
