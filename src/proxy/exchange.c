@@ -97,9 +97,9 @@ static void stamp(struct sp_exchange *x)
 
 static enum sp_step head_complete(struct sp_exchange *x)
 {
+    stamp(x);
     if (own_head(x) != SP_OK)
         return sp_exchange_answer(x, 503, SP_REASON_OVERLOADED, "out of memory");
-    stamp(x);
     x->has_head = true;
     x->bytes_in = x->request.head.size;
     x->client_wants_close = !x->request.head.keep_alive;
@@ -131,8 +131,10 @@ static enum sp_step step_reading(struct sp_exchange *x)
         err = sp_http_parse_request(x->parser, sp_buf_span(&s->in), &x->request, &fault);
         if (err == SP_OK)
             return head_complete(x);
-        if (err == SP_ERR_NOMEM)
+        if (err == SP_ERR_NOMEM) {
+            stamp(x);
             return sp_exchange_answer(x, 503, SP_REASON_OVERLOADED, "out of memory");
+        }
         if (err != SP_ERR_AGAIN)
             return bad_head(x, &fault);
         err = sp_session_fill(s, max);
@@ -261,17 +263,19 @@ void sp_exchange_client_gone(struct sp_exchange *x)
  * answer. */
 static void forwarding_timed_out(struct sp_exchange *x)
 {
+    bool client_owes = x->up_ready && !x->up_done && !sp_relay_holds(&x->up);
+
     if (x->responded) {
         x->reason = SP_REASON_TIMEOUT;
         abandon(x, SP_REASON_TIMEOUT);
         return;
     }
     sp_upstream_close(&x->upstream, true);
-    if (x->up_done)
-        (void)sp_exchange_answer(x, 504, SP_REASON_TIMEOUT, "the server did not answer in time");
-    else
+    if (client_owes)
         (void)sp_exchange_answer(x, 408, SP_REASON_TIMEOUT,
                                  "the request's body did not come in time");
+    else
+        (void)sp_exchange_answer(x, 504, SP_REASON_TIMEOUT, "the server did not answer in time");
     sp_exchange_run(x);
 }
 

@@ -106,6 +106,7 @@ static enum sp_step resolve_first(struct sp_exchange *x)
                            &x->resolve);
     if (err == SP_ERR_AGAIN) {
         sp_exchange_enter(x, SP_EXCHANGE_RESOLVING);
+        sp_stream_want(x->session->client, SP_STREAM_GONE);
         sp_timer_start(proxy->loop, &x->session->timer,
                        x->epoch->snapshot->limits->connect_timeout_ms);
         return SP_STEP_WAIT;

@@ -190,6 +190,9 @@ static enum sp_step switch_protocols(struct sp_exchange *x)
     if (x->request.head.upgrade.base == NULL)
         return fail(x, 502, SP_REASON_UPSTREAM,
                     "the server switched protocols without having been asked");
+    if (!x->up_done) /* what is left of the body would be taken for the new protocol's bytes */
+        return fail(x, 502, SP_REASON_UPSTREAM,
+                    "the server switched protocols before it had read the request");
     if (put_response_head(x, &forward) != SP_OK)
         return fail(x, 503, SP_REASON_OVERLOADED, "out of memory");
     sp_buf_consume(&x->upstream->in, x->response.head.size);

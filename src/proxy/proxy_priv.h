@@ -250,6 +250,8 @@ void sp_relay_init(struct sp_relay *relay, struct sp_proxy *proxy, struct sp_str
                    struct sp_buf *in, struct sp_stream *to, struct sp_buf *out,
                    struct sp_http_framing framing, bool chunked);
 void sp_relay_fini(struct sp_relay *relay);
+/* Bytes wait for the sink: it, and not the source, is who keeps it from going on. */
+bool sp_relay_holds(const struct sp_relay *relay);
 enum sp_relay_result sp_relay_run(struct sp_relay *relay) SP_MUST_CHECK;
 
 /* ---- exchange.c ---- */

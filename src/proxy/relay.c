@@ -28,6 +28,11 @@ void sp_relay_fini(struct sp_relay *relay)
     relay->proxy = NULL;
 }
 
+bool sp_relay_holds(const struct sp_relay *relay)
+{
+    return relay->pipe != NULL || relay->data.len > 0 || relay->out->len > 0;
+}
+
 static enum sp_err append(struct sp_relay *relay, struct sp_span bytes)
 {
     if (relay->out->base == NULL && sp_slab_lend(relay->proxy, relay->out, SLAB_SIZE) != SP_OK)

@@ -31,8 +31,7 @@ struct sp_tunnel {
     struct sp_soon again;
     uint64_t idle_ms;
     uint64_t began_us;
-    const struct sp_identity *identity; /* user, backend and mech of the record */
-    struct sp_access_record record; /* its spans point into `text`, the identity and the epoch */
+    struct sp_access_record record; /* its spans point into `text` and the epoch */
     char text[];
 };
 

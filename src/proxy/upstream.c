@@ -191,6 +191,19 @@ static void make_room(struct sp_list *bound)
     }
 }
 
+/* Nothing to read and no end. A read that took all it had room for, or a splice, leaves open
+ * whether more is there; one look settles it. */
+static bool is_at_rest(struct sp_upstream *upstream)
+{
+    size_t read = 0;
+    char byte;
+
+    if (sp_stream_is_quiet(upstream->stream))
+        return true;
+    return sp_stream_read(upstream->stream, &byte, 1, &read) == SP_ERR_AGAIN &&
+           sp_stream_is_quiet(upstream->stream);
+}
+
 void sp_upstream_keep(struct sp_upstream **upstream, struct sp_list *bound, uint64_t idle_ms)
 {
     struct sp_upstream *kept = *upstream;
@@ -200,7 +213,7 @@ void sp_upstream_keep(struct sp_upstream **upstream, struct sp_list *bound, uint
     kept->exchange = NULL;
     sp_slab_return(proxy, &kept->in);
     sp_slab_return(proxy, &kept->out);
-    if (proxy->draining || !sp_stream_is_quiet(kept->stream)) {
+    if (proxy->draining || !is_at_rest(kept)) {
         sp_upstream_close(&kept, false);
         return;
     }

@@ -27,6 +27,15 @@ def test_upstream_connections_are_reused(w):
     assert len(numbers) == 1, numbers
 
 
+def test_an_upstream_connection_is_reused_after_a_long_body(w):
+    w.start()
+    w.odd.mark()
+    with w.wire() as c:
+        for _ in range(3):
+            assert len(passed(c.ask("GET", ODD + "/bytes?400000", auth=ALICE)).body) == 400000
+    assert len({number for number, _ in w.odd.heads}) == 1, [number for number, _ in w.odd.heads]
+
+
 def test_an_upstream_connection_that_closed_is_replaced_without_an_error(w):
     w.start()
     with w.wire() as c:

@@ -87,6 +87,38 @@ def test_an_answer_that_breaks_off_breaks_off_for_the_client_too(w):
     p.last(reason="upstream", status=200)
 
 
+def test_an_origin_that_does_not_read_the_body_is_504(w):
+    config = w.config()
+    config.limits = {"response_timeout": "1s"}
+    p = w.start(config)
+    with w.wire() as c:
+        try:
+            c.send(request("POST", ODD + "/slow?5", auth=ALICE, fields=[("Content-Length", str(64 << 20))], body=bytes(64 << 20)))
+        except (Gone, OSError):
+            pass
+    p.last(status=504, reason="timeout")
+
+
+def test_a_body_that_does_not_come_is_408(w):
+    config = w.config()
+    config.limits = {"response_timeout": "1s"}
+    p = w.start(config)
+    with w.wire() as c:
+        c.send(request("POST", ODD + "/upload", auth=ALICE, fields=[("Content-Length", "10")], body=b"half"))
+        own(c.answer(), 408, "timeout")
+        closed(c)
+    p.last(status=408, reason="timeout")
+
+
+def test_a_switch_of_protocols_before_the_body_is_502(w):
+    p = w.start()
+    with w.wire() as c:
+        c.send(request("POST", ODD + "/upgrade", auth=ALICE, fields=[("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Content-Length", "10")], body=b"half"))
+        own(c.answer(), 502, "upstream")
+        closed(c)
+    p.last(status=502, reason="upstream")
+
+
 def test_a_slow_head_is_408(w):
     config = w.config()
     config.limits = {"client_header_timeout": "1s"}
