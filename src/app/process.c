@@ -14,7 +14,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 void sp_process_prepare(void)
@@ -123,9 +122,4 @@ void sp_process_remove_pid(const char *path)
     (void)close(fd);
     if (len > 0 && strtol(text, NULL, 10) == (long)getpid())
         (void)unlink(path); /* the folder may no longer be ours to write in */
-}
-
-void sp_process_tell(const char *state)
-{
-    (void)sd_notify(0, state);
 }

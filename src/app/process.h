@@ -20,7 +20,7 @@ enum sp_err sp_process_write_pid(const char *path) SP_MUST_CHECK;
 /* Only if it is still this process's. */
 void sp_process_remove_pid(const char *path);
 
-/* To systemd, where it is listening; else nothing. */
+/* notify.c: to systemd, where it is listening; else nothing. Never waits. */
 void sp_process_tell(const char *state);
 
 #endif
