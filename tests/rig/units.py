@@ -32,7 +32,7 @@ def run(program, seconds):
 
 def main():
     build, patience = os.path.abspath(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
-    folder = os.path.join(build, "tests", "unit")
+    folder = os.path.join(os.path.abspath(build), "tests", "unit")
     programs = sorted(os.path.join(folder, f) for f in os.listdir(folder)) if os.path.isdir(folder) else []
     programs = [p for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
     if not programs:
