@@ -554,3 +554,378 @@ def test_an_origin_that_talks_first_or_resets_idle_connections_is_survived(w):
             for n in range(20):
                 assert passed(c.ask("GET", origin.url, auth=ALICE)).body == b"ok"
                 time.sleep(0.01 * (n % 3))
+
+
+# ---- the network, and too much of everything ----
+
+def test_a_tunnel_filled_from_both_ends_with_nobody_reading_is_bounded_and_loses_nothing(w):
+    config = w.config()
+    config.protect = {"connect_ports": ["443", "8000-20000"]}
+    p = w.start(config)
+    size, part = 8 << 20, os.urandom(65536)
+    got = []
+
+    def behave(sock, head):
+        sender = threading.Thread(target=lambda: [sock.sendall(part) for _ in range(size // len(part))], daemon=True)
+        sender.start()
+        time.sleep(0.7)
+        left = size
+        while left:
+            data = sock.recv(min(left, 65536))
+            if not data:
+                break
+            left -= len(data)
+        sender.join()
+        got.append(size - left)
+        return "close"
+    with Rogue(behave, at_once=True) as deaf, unharmed(w, p):
+        before = p.memory_kib()
+        with tunnel(w, target=deaf.authority) as c:
+            sender = threading.Thread(target=lambda: [c.socket.sendall(part) for _ in range(size // len(part))], daemon=True)
+            sender.start()
+            time.sleep(0.5)
+            assert p.memory_kib() - before < (4 if w.patience == 1 else 32) * 1024, p.memory_kib() - before
+            calm(p, 0.2)
+            for _ in range(size // len(part)):
+                assert c.read(len(part)) == part
+            sender.join(10)
+            wait_until("the target has all of it", lambda: got == [size], 10 * w.patience)
+
+
+def test_idle_connections_of_all_kinds_end_with_term(w):
+    config = w.config()
+    config.top.update(workers=2, shutdown_timeout="1s")
+    config.listens.append(("10.99.0.1:3143", {"tls_certificate": w.certificate, "tls_key": w.key}))
+    p = w.start(config)
+    wires = [w.wire() for _ in range(120)] + [w.wire(tls=True, port=3143) for _ in range(20)]
+    wires += [w.wire(port=3143) for _ in range(20)]            # a TLS handshake that never begins
+    for n, c in enumerate(wires[:120]):
+        if n % 3 == 0:
+            c.send(request("GET", ECHO, auth=ALICE))
+        if n % 3 == 1:
+            c.send(request("GET", ECHO)[:20])
+    for c in wires[:120:3]:
+        passed(c.answer())
+    tunnels = [tunnel(w) for _ in range(5)]
+    with took(at_most=1.0 + 3 * w.patience):
+        assert p.stop() == 0
+    for c in wires + tunnels:
+        c.close()
+
+
+def test_a_second_term_cuts_what_is_left(w):
+    config = w.config()
+    config.top["shutdown_timeout"] = "60s"
+    p = w.start(config)
+    c = tunnel(w)
+    p.proc.send(signal.SIGTERM)
+    time.sleep(0.3)
+    assert p.proc.alive()
+    c.send(b"x")
+    assert c.read(1) == b"x"
+    with took(at_most=2.0 * w.patience):
+        assert p.stop() == 0
+    c.close()
+
+
+def test_term_while_the_directory_hangs_ends_in_time(w):
+    config = w.config()
+    config.top["shutdown_timeout"] = "1s"
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="2s", connect_timeout="1s")
+    p = w.start(config)
+    passed(ask(w, auth=ALICE))
+    w.dc1.hang()
+    w.dc2.hang()
+    try:
+        wires = [w.wire() for _ in range(10)]
+        for n, c in enumerate(wires):
+            c.send(request("GET", ECHO, auth=login("carol", "guess-%d" % (n % 3))))
+        time.sleep(0.2)
+        with took(at_most=4.0 + 2 * w.patience):
+            assert p.stop() == 0
+        for c in wires:
+            c.close()
+    finally:
+        w.dc1.wake()
+        w.dc2.wake()
+
+
+def test_a_proxy_without_descriptors_left_recovers(w):
+    config = w.config()
+    config.limits = {"client_header_timeout": "2s"}
+    p = w.start(config)
+    with w.wire() as c:
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        open_now = len(os.listdir("/proc/%d/fd" % p.proc.pid))
+        resource.prlimit(p.proc.pid, resource.RLIMIT_NOFILE, (open_now + 10, open_now + 10))
+        wires = [w.wire() for _ in range(40)]
+        time.sleep(0.3)
+        calm(p)
+        assert c.ask("GET", "http://other.corp.test:8099/", auth=ALICE).status in (502, 503)    # no descriptor for a dial
+        challenged(c.ask("GET", ECHO))                                       # and who needs none is served
+        for each in wires:
+            each.close()
+        wait_until("it takes connections again", lambda: clients_of(p) <= 1, 5 * w.patience)
+        passed(ask(w, auth=ALICE))
+    p.log_says("event=accept_paused")
+
+
+def test_more_tls_clients_than_places_are_not_let_in_together(w):
+    config = w.config()
+    config.limits = {"max_connections": 3}
+    config.listens = [("10.99.0.1:3128", {"tls_certificate": w.certificate, "tls_key": w.key})]
+    p = w.start(config)
+    context = ssl.create_default_context(cafile=w.ca)
+    plain = [w.wire() for _ in range(8)]
+    time.sleep(0.1)                    # all are accepted: none has a place yet
+    answered = 0
+    for c in plain:
+        try:
+            with_tls = context.wrap_socket(c.raw, server_hostname="proxy.corp.test")
+            c._socket = with_tls
+            passed(c.ask("GET", ECHO, auth=ALICE))
+            answered += 1
+        except (Gone, OSError):
+            pass
+    assert answered == 3, answered
+    for c in plain:
+        c.close()
+    wait_until("the places are free again", lambda: clients_of(p) == 0, 5 * w.patience)
+    passed(ask(w, auth=ALICE, tls=True))
+
+
+def test_garbage_where_a_proxy_header_belongs_is_refused(w):
+    config = w.config()
+    config.listens.append(("10.99.0.1:3129", {"proxy_protocol_from": ["10.99.0.0/16"], "offer": ["basic"]}))
+    config.listens.append(("10.99.0.1:3143", {"proxy_protocol_from": ["10.99.0.0/16"], "tls_certificate": w.certificate, "tls_key": w.key}))
+    config.limits = {"client_header_timeout": "1s"}
+    p = w.start(config)
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    with unharmed(w, p):
+        before = p.sockets()
+        for port in (3129, 3143):
+            for data in (b"GET / HTTP/1.1\r\n\r\n", request("GET", ECHO, auth=ALICE), b"PROXY TCP4 1.2.3.4 5.6.7.8 1 70000\r\n",
+                         b"PROXY TCP4 1.2.3.4\r\n", b"PROXY " + b"x" * 500, b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n", signature + b"\x31\x11\0\x0c" + b"x" * 12,
+                         signature + b"\x21\x11\xff\xff" + b"x" * 70000, signature + b"\x21\x11\0\x04abcd", b"\0" * 300, b"\x16\x03\x01\x02\0\x01"):
+                with w.wire(port=port) as c:
+                    try:
+                        c.send(data)
+                    except OSError:
+                        pass
+                    closed(c, 3 * w.patience)
+            stalled = [w.wire(port=port) for _ in range(3)]
+            stalled[0].send(b"PRO")
+            stalled[1].send(signature[:5])
+            for c in stalled:
+                closed(c, 4 * w.patience)
+                c.close()
+        with w.wire(port=3129) as c:
+            for byte in b"PROXY TCP4 192.0.2.7 10.99.0.1 4000 3129\r\n" + request("GET", ECHO, auth=ALICE):
+                c.send(bytes([byte]))
+            passed(c.answer())
+        assert p.last(client="192.0.2.7")["status"] == 200
+        wait_until("all of it is closed", lambda: p.sockets() <= before + 1, 5 * w.patience)
+
+
+def test_tls_garbage_and_silence_cost_nothing(w):
+    config = w.config()
+    config.listens.append(("10.99.0.1:3143", {"tls_certificate": w.certificate, "tls_key": w.key}))
+    config.limits = {"client_header_timeout": "1s"}
+    p = w.start(config)
+    with unharmed(w, p):
+        before = p.sockets()
+        for data in (request("GET", ECHO, auth=ALICE), b"\x16\x03\x01\xff\xff" + b"\0" * 70000, os.urandom(2000), b"\x15\x03\x03\0\x02\x02\x28", b"\x16"):
+            for by in ("close", "reset", None):
+                c = w.wire(port=3143)
+                try:
+                    c.send(data)
+                except OSError:
+                    pass
+                if by is None:
+                    wait_until("it is closed", lambda: c.is_closed(0.05) or c._buffer, 4 * w.patience)
+                    by = "close"
+                getattr(c, by)()
+        tls = w.wire(port=3143, tls=True)
+        tls.send(request("GET", ODD + "/bytes?30000000", auth=ALICE))
+        tls.head()
+        tls.reset()
+        wait_until("all of it is closed", lambda: p.sockets() <= before, 6 * w.patience)
+        calm(p)
+
+
+# ---- reloads ----
+
+def reload(w, p, change=None, says="event=reloaded"):
+    """HUP, and wait until the log says that it was taken up (or refused)."""
+    if change is not None:
+        change(p.config)
+        p.config.write()
+    seen = p.errors().count(says)
+    p.proc.send(signal.SIGHUP)
+    wait_until("the log says %s" % says, lambda: p.errors().count(says) > seen, 10 * w.patience)
+
+
+def test_reloads_under_traffic_lose_no_request_and_no_tunnel(w):
+    config = w.config()
+    config.top["workers"] = 2
+    p = w.start(config)
+    stop, faults, served = threading.Event(), [], [0]
+
+    def traffic():
+        try:
+            while not stop.is_set():
+                with w.wire() as c:
+                    for _ in range(5):
+                        passed(c.ask("GET", ECHO, auth=ALICE))
+                        served[0] += 1
+        except Exception as error:
+            faults.append(error)
+    threads = [threading.Thread(target=traffic, daemon=True) for _ in range(3)]
+    with tunnel(w) as c:
+        for t in threads:
+            t.start()
+        for n in range(6):
+            reload(w, p, lambda config: config.rules.append(("rule-%d" % n, {"action": "allow", "users": ["alice"]})))
+            c.send(b"x")
+            assert c.read(1) == b"x"
+        stop.set()
+        for t in threads:
+            t.join(10 * w.patience)
+        assert not faults, faults
+        assert served[0] > 10
+    own(ask(w, auth=BOB), 403, "denied")
+    wait_until("all are gone", lambda: clients_of(p) == 0, 5 * w.patience)
+
+
+def test_a_broken_file_changes_nothing(w):
+    p = w.start()
+    with w.wire() as c, tunnel(w) as t:
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        for bad in ("workers = 1\nnonsense = {\n", "", 'listen "10.99.0.1:3128" { offer = {"digest"} }\n', None):
+            if bad is None:
+                os.unlink(p.path)
+            else:
+                with open(p.path, "w") as f:
+                    f.write(bad)
+            reload(w, p, says="event=reload_refused")
+            passed(c.ask("GET", ECHO, auth=ALICE))
+            passed(ask(w, auth=BOB))
+            t.send(b"x")
+            assert t.read(1) == b"x"
+    reload(w, p, lambda config: config.rule("nobody", "deny"))
+    own(ask(w, auth=ALICE), 403, "denied")
+
+
+def test_a_reload_in_mid_handshake_ends_no_handshake(w):
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(mechanisms=["krb5", "ntlmssp"], realms=[], groups_from="")
+    p = w.start(config)
+    me = w.ntlm()
+    with w.wire() as c:
+        first = challenged(c.ask("GET", ECHO, auth=me.value()), "Negotiate")
+        reload(w, p, lambda config: config.backends["corp-krb5"].update(persist="request"))
+        passed(c.ask("GET", ECHO, auth=me.value(first.challenges[0])))
+
+
+def test_listeners_come_and_go_with_reloads(w):
+    config = w.config()
+    config.top["workers"] = 2
+    p = w.start(config)
+    extra = ("10.99.0.1:3130", {"offer": ["basic"]})
+    tls = {"tls_certificate": w.certificate, "tls_key": w.key}
+    before = p.sockets()
+    for _ in range(3):
+        reload(w, p, lambda config: config.listens.append(extra))
+        c = w.wire(port=3130)
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        slow = w.wire(port=3130)
+        slow.send(request("GET", ODD + "/slow?0.4", auth=ALICE))
+        time.sleep(0.1)
+        reload(w, p, lambda config: config.listens.remove(extra))
+        assert passed(slow.answer()).body == b"at last"       # what is under way is finished
+        try:
+            c.send(request("GET", ECHO, auth=ALICE))
+            closed(c)
+        except OSError:
+            pass
+        c.close()
+        slow.close()
+        try:
+            w.wire(port=3130)
+            raise AssertionError("the listener is still there")
+        except ConnectionRefusedError:
+            pass
+    wait_until("all is closed", lambda: p.sockets() <= before + 4, 5 * w.patience)
+
+
+def test_a_listener_that_turns_to_tls_takes_no_connection_in_clear_with_it(w):
+    """Basic is offered by default on TLS: a connection in clear must not come to be asked for it."""
+    config = w.config()
+    config.listens.append(("10.99.0.1:3130", {"offer": ["negotiate"]}))
+    p = w.start(config)
+    with w.wire(port=3130) as c, w.wire(port=3130) as half:
+        challenged(c.ask("GET", ECHO), "Negotiate")
+        reload(w, p, lambda config: config.listens.__setitem__(1, ("10.99.0.1:3130", {"tls_certificate": w.certificate, "tls_key": w.key})))
+        c.send(request("GET", ECHO))
+        closed(c)
+    with w.wire(port=3130, tls=True) as c:
+        challenged(c.ask("GET", ECHO))
+        stalled = w.wire(port=3130)        # its handshake has not begun
+        time.sleep(0.1)
+        reload(w, p, lambda config: config.listens.__setitem__(1, ("10.99.0.1:3130", {"offer": ["negotiate"]})))
+        try:
+            context = ssl.create_default_context(cafile=w.ca)
+            stalled.raw.settimeout(3)
+            sock = context.wrap_socket(stalled.raw, server_hostname="proxy.corp.test")
+            sock.sendall(request("GET", ECHO))
+            assert not sock.recv(10)
+        except OSError:
+            pass
+
+
+def test_backends_and_limits_change_under_way(w):
+    p = w.start()
+    with w.wire() as c:
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        w.dc1.hang()
+        try:
+            waiting = w.wire()
+            waiting.send(request("GET", ECHO, auth=login("carol")))
+            time.sleep(0.1)
+            for n in range(3):
+                reload(w, p, lambda config: (config.backends["corp-ldap"].update(timeout="%ds" % (4 + n)),
+                                             config.limits.update(header_size="%dk" % (32 * (n + 1)))))
+        finally:
+            w.dc1.wake()
+        passed(waiting.answer())
+        waiting.close()
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        reload(w, p, lambda config: (config.auth.update(negotiate=[]), config.listens[0][1].update(offer=["basic"])))
+        challenged(c.ask("GET", ECHO), "Basic")
+
+
+def test_reload_then_term_at_once_ends_well(w):
+    config = w.config()
+    config.top["workers"] = 2
+    p = w.start(config)
+    passed(ask(w, auth=ALICE))
+    for _ in range(5):
+        p.proc.send(signal.SIGHUP)
+        p.proc.send(signal.SIGUSR1)
+    with took(at_most=6 * w.patience):
+        assert p.stop() == 0
+
+
+def test_a_silent_resolver_does_not_stop_the_others(w):
+    p = w.start()
+    w.names.silent.add("silent.corp.test")
+    with unharmed(w, p):
+        waiting = [w.wire() for _ in range(50)]
+        for n, c in enumerate(waiting):
+            c.send(request("GET", "http://silent.corp.test/%d" % n, auth=ALICE))
+        time.sleep(0.1)
+        with took(at_most=1.0 * w.patience):
+            passed(ask(w, auth=BOB))
+        for c in waiting:
+            c.reset()
+        calm(p)
