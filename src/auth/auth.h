@@ -52,8 +52,9 @@ struct sp_auth_shared {
     struct sp_guard *guard;
     struct sp_flights *flights;
 };
-/* Made at start, kept over reloads (apply gives new limits). Registers the gauges of cache and guard
- * with stats, so it comes after sp_stats_init, and fini after the last scrape. Main thread. */
+/* Made at start, kept over reloads (apply gives new limits). Registers the gauges of cache and
+ * guard with stats, so it comes after sp_stats_init, and fini after the last scrape. Main thread.
+ */
 enum sp_err sp_auth_shared_init(struct sp_auth_shared *shared, const struct sp_cache_options *cache,
                                 const struct sp_guard_options *guard) SP_MUST_CHECK;
 void sp_auth_shared_apply(struct sp_auth_shared *shared, const struct sp_cache_options *cache,

@@ -34,7 +34,7 @@ struct sp_config_block {
     const char *plugin; /* sections with `resolve`; else NULL */
     const char *file;   /* where it begins, for faults */
     unsigned line;
-    const void *options; /* the section's struct */
+    const void *options;                 /* the section's struct */
     const struct sp_config_draft *draft; /* private: where each key stands; NULL: not known */
 };
 

@@ -1,8 +1,8 @@
 /* Passwords, tokens and keys: bytes that are wiped before their memory goes back and compared in
  * constant time. One thread at a time. There is no way to print one, and there shall be none.
  *
- * Core dumps are app's business, for the process as a whole: passwords also pass through buffers and
- * libraries, and keeping single blocks out (madvise) costs a page and two system calls each. */
+ * Core dumps are app's business, for the process as a whole: passwords also pass through buffers
+ * and libraries, and keeping single blocks out (madvise) costs a page and two system calls each. */
 #ifndef SP_UTIL_SECRET_H
 #define SP_UTIL_SECRET_H
 
