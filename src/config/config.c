@@ -67,7 +67,7 @@ static const struct sp_config_file *reader_begin(struct sp_config_reader *reader
     const struct sp_config_file *file = NULL;
 
     if (reader->config != NULL)
-        file = sp_config_file_new(reader, path);
+        file = sp_config_file_new(reader, path, NULL);
     if (file == NULL)
         reader->no_memory = true;
     return file;

@@ -26,8 +26,9 @@
 
 /* One file of the configuration. */
 struct sp_config_file {
-    const char *name; /* as faults show it */
-    const char *dir;  /* absolute: what relative names in it start from */
+    const struct sp_config_file *from; /* which includes it; NULL: the command line names it */
+    const char *name;                  /* as faults show it */
+    const char *dir;                   /* absolute: what relative names in it start from */
 };
 
 /* `key = value` as it stands in a file. */
@@ -130,7 +131,9 @@ void sp_config_keys_fini(struct sp_config_keys *keys);
  * fault of form, what was noted is not the whole. One at a time: libconfuse's scanner is global. */
 bool sp_config_parse(struct sp_config_reader *reader, const struct sp_config_file *file, char *text,
                      size_t len);
-/* The same for a file by name. `from`: who names it; NULL: the command line. */
+
+/* ---- files.c ---- */
+/* Reads and parses a file by name. `from`: who names it; NULL: the command line. */
 bool sp_config_parse_file(struct sp_config_reader *reader, const char *path,
                           const struct sp_config_file *from, unsigned from_line);
 
@@ -156,7 +159,8 @@ enum sp_err sp_config_parse_int(const char *text, int64_t *out) SP_MUST_CHECK;
 char *sp_config_path_resolve(struct sp_config_reader *reader, const struct sp_config_file *file,
                              const char *path);
 /* A file's name and folder, kept by the snapshot. NULL: no memory. */
-const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader, const char *name);
+const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader, const char *name,
+                                                const struct sp_config_file *from);
 void sp_config_secret_read(struct sp_config_reader *reader, const struct sp_config_note *note,
                            const char *path, struct sp_secret_text *out);
 

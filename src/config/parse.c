@@ -10,13 +10,9 @@
 #include "config/config_priv.h"
 
 #include <confuse.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* One file while it is read. On the stack; `outer` is the file that includes it. */
 struct parser {
@@ -29,7 +25,6 @@ struct parser {
     struct sp_config_draft *draft; /* the block that is open; NULL: none */
     cfg_t *section;                /* libconfuse's idea of it */
     cfg_opt_t *options;            /* names found, for each block; ends with CFG_END */
-    unsigned depth;
     unsigned faults;
 };
 
@@ -394,11 +389,7 @@ bool sp_config_parse(struct sp_config_reader *reader, const struct sp_config_fil
                      size_t len)
 {
     struct sp_config_keys keys = {0};
-    struct parser parser = {.outer = current,
-                            .reader = reader,
-                            .file = file,
-                            .keys = &keys,
-                            .depth = current != NULL ? current->depth + 1 : 0};
+    struct parser parser = {.outer = current, .reader = reader, .file = file, .keys = &keys};
 
     if (!sp_config_scan(reader, file, text, len, &keys)) {
         parser.faults++;
@@ -409,108 +400,4 @@ bool sp_config_parse(struct sp_config_reader *reader, const struct sp_config_fil
     }
     sp_config_keys_fini(&keys);
     return parser.faults == 0;
-}
-
-/* ---- from the disk ---- */
-
-static bool is_being_read(const char *path)
-{
-    for (const struct parser *p = current; p != NULL; p = p->outer)
-        if (strcmp(p->file->name, path) == 0)
-            return true;
-    return false;
-}
-
-/* The whole of a regular file. NULL with words in why. */
-static char *read_whole(const char *path, size_t *len_out, const char **why)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    char *text = NULL;
-    size_t len = 0;
-    ssize_t n = -1;
-
-    *why = NULL;
-    if (fd < 0 || fstat(fd, &st) != 0)
-        *why = strerror(errno);
-    else if (!S_ISREG(st.st_mode))
-        *why = "not a regular file";
-    else if (st.st_size > SP_CONFIG_FILE_MAX)
-        *why = "larger than a configuration may be (4 MiB)";
-    else if ((text = malloc((size_t)st.st_size + 1)) == NULL)
-        *why = strerror(ENOMEM);
-    while (*why == NULL && len < (size_t)st.st_size &&
-           (n = read(fd, text + len, (size_t)st.st_size - len)) > 0)
-        len += (size_t)n;
-    if (*why == NULL && len < (size_t)st.st_size && n < 0)
-        *why = strerror(errno);
-    if (fd >= 0)
-        (void)close(fd);
-    if (*why != NULL) {
-        free(text);
-        return NULL;
-    }
-    text[len] = '\0';
-    *len_out = len;
-    return text;
-}
-
-static bool read_and_parse(struct sp_config_reader *reader, const struct sp_config_file *file,
-                           const char *from_name, unsigned from_line)
-{
-    const char *why;
-    size_t len;
-    char *text = read_whole(file->name, &len, &why);
-    bool well;
-
-    if (text == NULL) {
-        sp_config_fault_at(reader->faults, from_name, from_line, "%s cannot be read: %s",
-                           sp_config_show(file->name), why);
-        return false;
-    }
-    well = sp_config_parse(reader, file, text, len);
-    free(text);
-    return well;
-}
-
-/* Beside the file that includes it: in the same words, so that a fault's file can be opened from
- * where sallyport was started. */
-static const struct sp_config_file *included_file(struct sp_config_reader *reader, const char *path,
-                                                  const struct sp_config_file *from)
-{
-    const char *slash = from != NULL ? strrchr(from->name, '/') : NULL;
-    const char *name;
-
-    if (path[0] == '/' || slash == NULL)
-        return sp_config_file_new(reader, path);
-    name = sp_arena_printf(&reader->config->arena, "%.*s%s", (int)(slash + 1 - from->name),
-                           from->name, path);
-    return name != NULL ? sp_config_file_new(reader, name) : NULL;
-}
-
-bool sp_config_parse_file(struct sp_config_reader *reader, const char *path,
-                          const struct sp_config_file *from, unsigned from_line)
-{
-    const struct sp_config_file *file = included_file(reader, path, from);
-    const char *from_name = from != NULL ? from->name : path;
-
-    if (file == NULL) {
-        reader->no_memory = true;
-        return false;
-    }
-    if (path[0] == '\0')
-        sp_config_fault_at(reader->faults, from_name, from_line, "include of an empty name");
-    else if (is_being_read(file->name))
-        sp_config_fault_at(reader->faults, from_name, from_line,
-                           "%s includes itself, here or by way of other files",
-                           sp_config_show(file->name));
-    else if (current != NULL && current->depth + 1 >= SP_CONFIG_DEPTH_MAX)
-        sp_config_fault_at(reader->faults, from_name, from_line,
-                           "files include files more than %d deep", SP_CONFIG_DEPTH_MAX);
-    else if (reader->files++ >= SP_CONFIG_FILES_MAX)
-        sp_config_fault_at(reader->faults, from_name, from_line, "more than %d files are included",
-                           SP_CONFIG_FILES_MAX);
-    else
-        return read_and_parse(reader, file, from_name, from_line);
-    return false;
 }

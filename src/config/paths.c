@@ -26,13 +26,15 @@ static const char *folder_of(struct sp_arena *arena, const char *name)
     return sp_arena_printf(arena, "%s/%.*s", here, (int)(slash - name), name);
 }
 
-const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader, const char *name)
+const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader, const char *name,
+                                                const struct sp_config_file *from)
 {
     struct sp_arena *arena = &reader->config->arena;
     struct sp_config_file *file = sp_arena_alloc(arena, sizeof(*file));
 
     if (file == NULL)
         return NULL;
+    file->from = from;
     file->name = sp_arena_dup(arena, sp_span_cstr(name)).base;
     file->dir = folder_of(arena, name);
     return file->name != NULL && file->dir != NULL ? file : NULL;
