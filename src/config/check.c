@@ -165,17 +165,16 @@ static bool is_of(const struct sp_config_draft *draft, const struct sp_config_se
 static bool is_new(struct sp_config_reader *reader, const struct sp_config_section *section,
                    const struct sp_config_draft *draft)
 {
-    for (const struct sp_config_draft *d = reader->drafts; d != draft; d = d->next) {
-        if (!is_of(d, section) || (section->titled && strcmp(d->title, draft->title) != 0))
-            continue;
-        sp_config_fault_at(reader->faults, draft->file->name, draft->line,
-                           "a second %s%s%s%s; the first begins at %s:%u", section->name,
-                           section->titled ? " \"" : "",
-                           section->titled ? sp_config_show(draft->title) : "",
-                           section->titled ? "\"" : "", d->file->name, d->line);
-        return false;
-    }
-    return true;
+    const struct sp_config_draft *first = draft->first;
+
+    if (first == NULL)
+        return true;
+    sp_config_fault_at(reader->faults, draft->file->name, draft->line,
+                       "a second %s%s%s%s; the first begins at %s:%u", section->name,
+                       section->titled ? " \"" : "",
+                       section->titled ? sp_config_show(draft->title) : "",
+                       section->titled ? "\"" : "", first->file->name, first->line);
+    return false;
 }
 
 static bool has_title(struct sp_config_reader *reader, const struct sp_config_section *section,
@@ -259,6 +258,7 @@ void sp_config_check(struct sp_config_reader *reader, const struct sp_config_fil
     config->groups = zeroed(reader, n * sizeof(*config->groups));
     if (config->groups == NULL)
         return;
+    sp_config_repeats_find(reader);
     for (size_t i = 0; i < n; i++) {
         struct sp_config_group *group = &config->groups[config->groups_len++];
 

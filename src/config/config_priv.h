@@ -50,7 +50,9 @@ struct sp_config_draft {
     const char *title;   /* NULL: none */
     const struct sp_config_file *file;
     unsigned line;
-    struct sp_config_note *notes; /* in the file's order */
+    size_t order;                        /* among all blocks, as read */
+    const struct sp_config_draft *first; /* which this one repeats; NULL: none (repeats.c) */
+    struct sp_config_note *notes;        /* in the file's order */
     struct sp_config_note **notes_end;
 };
 
@@ -82,6 +84,7 @@ struct sp_config_reader {
     struct sp_config_draft top;
     struct sp_config_draft *drafts; /* in the order read */
     struct sp_config_draft **drafts_end;
+    size_t drafts_len;
     unsigned files;
     bool no_memory; /* said once, at the end */
 };
@@ -163,6 +166,10 @@ const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader,
                                                 const struct sp_config_file *from);
 void sp_config_secret_read(struct sp_config_reader *reader, const struct sp_config_note *note,
                            const char *path, struct sp_secret_text *out);
+
+/* ---- repeats.c ---- */
+/* Fills `first` of every draft. */
+void sp_config_repeats_find(struct sp_config_reader *reader);
 
 /* ---- check.c ---- */
 void sp_config_check(struct sp_config_reader *reader, const struct sp_config_file *main_file);

@@ -83,6 +83,7 @@ static void begin_block(struct parser *p, cfg_t *section)
         return;
     draft->file = p->file;
     draft->line = (unsigned)section->line;
+    draft->order = p->reader->drafts_len++;
     draft->notes_end = &draft->notes;
     *p->reader->drafts_end = draft;
     p->reader->drafts_end = &draft->next;
@@ -216,16 +217,18 @@ static void note_empty_lists(struct parser *p, struct sp_config_draft *draft, cf
     }
 }
 
+/* What the block said is noted, so libconfuse's own copy goes at once: it would compare each title
+ * with those of all blocks before, and hold every name of the file for each of them. */
 static int on_block_end(cfg_t *cfg, cfg_opt_t *opt)
 {
     struct parser *p = current;
 
     (void)cfg;
-    (void)opt;
     if (p->section != NULL && p->draft != NULL)
         note_empty_lists(p, p->draft, p->section);
     p->section = NULL;
     p->draft = NULL;
+    (void)cfg_free_value(opt);
     return 0;
 }
 

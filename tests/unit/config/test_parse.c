@@ -114,6 +114,64 @@ static void a_key_or_block_given_twice_is_refused(void **state)
                    "t.conf:3: a second listen \"a\"; the first begins at /etc/test/t.conf:1");
 }
 
+/* Blocks l0, l1 and so on, one a line, with room for some more text; to be freed. */
+static char *many_listeners(size_t n)
+{
+    char *text = malloc(n * 64 + 256);
+    size_t len = 0;
+
+    assert_non_null(text);
+    for (size_t i = 0; i < n; i++)
+        len += (size_t)sprintf(text + len, "listen \"l%zu\" { offer = {\"o%zu\"} }\n", i, i);
+    return text;
+}
+
+static void ten_thousand_blocks_are_each_read_in_their_place(void **state)
+{
+    struct fixture *f = *state;
+    const struct sp_config_block *blocks;
+    char *text = many_listeners(10000);
+    char title[32], offer[32];
+    size_t n;
+
+    assert_accepted(f, text);
+    free(text);
+    blocks = sp_config_all(f->config, "listen", &n);
+    assert_int_equal(n, 10000);
+    for (size_t i = 0; i < n; i++) {
+        const struct listen_options *options = blocks[i].options;
+
+        snprintf(title, sizeof(title), "l%zu", i);
+        snprintf(offer, sizeof(offer), "o%zu", i);
+        assert_string_equal(blocks[i].title, title);
+        assert_int_equal(blocks[i].line, i + 1);
+        assert_int_equal(options->offer.len, 1);
+        assert_string_equal(options->offer.items[0], offer);
+    }
+}
+
+static void a_repeated_block_is_found_among_ten_thousand(void **state)
+{
+    struct fixture *f = *state;
+    char *text = many_listeners(10000);
+
+    strcat(text, "listen l5000 {}\nlimits {}\nlisten l5000 {}\n");
+    assert_refused(f, text,
+                   "t.conf:10001: a second listen \"l5000\"; the first begins at "
+                   "/etc/test/t.conf:5001");
+    assert_fault(f, "t.conf:10003: a second listen \"l5000\"; the first begins at "
+                    "/etc/test/t.conf:5001");
+    assert_int_equal(f->faults.count, 2);
+    free(text);
+}
+
+static void blocks_of_two_kinds_may_bear_the_same_title(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_accepted(f, "listen \"x\" {}\nbackend \"x\" { plugin = file }\nlisten \"X\" {}\n");
+}
+
 static void unknown_names_are_refused_with_the_one_that_was_meant(void **state)
 {
     struct fixture *f = *state;
@@ -295,6 +353,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_plus_equals_in_one_block_says_nothing_of_the_next, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_key_or_block_given_twice_is_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(ten_thousand_blocks_are_each_read_in_their_place, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_repeated_block_is_found_among_ten_thousand, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(blocks_of_two_kinds_may_bear_the_same_title, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(unknown_names_are_refused_with_the_one_that_was_meant,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(all_faults_are_told_not_only_the_first, setup, teardown),
