@@ -67,11 +67,13 @@ struct sp_chunk *sp_chunk_new(size_t cap)
 
 /* ---- the file ---- */
 
+/* Not blocking: to open a named pipe that nobody reads would otherwise wait for a reader, for ever;
+ * so it is ENXIO. */
 static int open_path(const char *path, enum sp_sink_id id)
 {
     if (strcmp(path, "-") == 0)
         return id == SP_SINK_ACCESS ? STDOUT_FILENO : STDERR_FILENO;
-    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0640);
+    return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
 static void close_fd(int fd)

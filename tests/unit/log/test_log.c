@@ -280,6 +280,24 @@ static void closing_does_not_wait_for_a_reader_who_does_not_read(void **state)
     assert_int_equal(close(reader), 0);
 }
 
+static void a_pipe_without_a_reader_is_an_error_and_not_a_wait(void **state)
+{
+    struct place *place = *state;
+    struct sp_log_options options = {.access = place->access, .error = place->error};
+    int reader;
+
+    assert_int_equal(mkfifo(place->access, 0600), 0);
+    alarm(10); /* a wait would be one for ever */
+    assert_int_equal(sp_log_open(&options), SP_ERR_IO);
+    assert_int_equal(errno, ENXIO);
+    reader = open(place->access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    open_log(place, place->access, SP_LOG_INFO);
+    assert_int_equal(close(reader), 0);
+    sp_log_reopen(); /* the same without a reader: the old pipe stays, and the end is not held up */
+    sp_log_close();
+    alarm(0);
+}
+
 static void a_file_that_cannot_be_opened_is_an_error_and_nothing_is_left_open(void **state)
 {
     struct place *place = *state;
@@ -324,6 +342,7 @@ int main(void)
         PLACED(a_full_disk_costs_lines_that_are_counted_and_told_of_once),
         PLACED(a_pipe_nobody_reads_neither_kills_nor_blocks),
         PLACED(closing_does_not_wait_for_a_reader_who_does_not_read),
+        PLACED(a_pipe_without_a_reader_is_an_error_and_not_a_wait),
         PLACED(a_file_that_cannot_be_opened_is_an_error_and_nothing_is_left_open),
         PLACED(a_batch_waits_no_longer_than_a_moment),
     };
