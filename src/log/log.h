@@ -1,9 +1,8 @@
 /* The error log: lines for people and for grep.
  *
- *   2026-11-21T09:00:00.123+01:00 warning event=directory_down backend=corp-ldap server=ldaps://dc1
- * detail="..."
+ *   2026-11-21T09:00:00.123+01:00 info event=ldap_server_up server=ldaps://dc1 backend="corp-ldap"
  *
- * The context comes first and inherits (process -> listener -> session -> exchange): its fields
+ * The context comes last and inherits (process -> listener -> session -> exchange): its fields
  * stand in every line. Values given with %s are written as they are by the caller's format, so
  * untrusted text goes through sp_text_safe. Secrets have no formatter. Events are
  * listed in docs/LOGGING.md.
