@@ -178,11 +178,6 @@ uv_loop_t *sp_loop_uv(struct sp_loop *loop)
     return &loop->uv;
 }
 
-struct sp_work_pool *sp_loop_pool(struct sp_loop *loop)
-{
-    return loop->pool;
-}
-
 uint64_t sp_loop_now_ms(const struct sp_loop *loop)
 {
     return uv_now(&loop->uv);

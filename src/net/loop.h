@@ -36,7 +36,6 @@ void sp_loop_run(struct sp_loop *loop);
 void sp_loop_stop(struct sp_loop *loop);
 
 uv_loop_t *sp_loop_uv(struct sp_loop *loop);
-struct sp_work_pool *sp_loop_pool(struct sp_loop *loop);
 /* Monotonic milliseconds, read once a turn. */
 uint64_t sp_loop_now_ms(const struct sp_loop *loop);
 /* Monotonic microseconds, read now. */

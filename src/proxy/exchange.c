@@ -7,6 +7,8 @@
  * stock. */
 #include "proxy/proxy_priv.h"
 
+#include "util/secret.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,11 +42,6 @@ static const unsigned may_enter[SP_EXCHANGE_STATES] = {
     [SP_EXCHANGE_ANSWERING] = TO(SP_EXCHANGE_DONE),
     [SP_EXCHANGE_DONE] = 0,
 };
-
-const char *sp_exchange_state_text(enum sp_exchange_state state)
-{
-    return state_text[state];
-}
 
 void sp_exchange_enter(struct sp_exchange *x, enum sp_exchange_state next)
 {
@@ -370,6 +367,16 @@ struct sp_exchange *sp_exchange_new(struct sp_session *session)
     return x;
 }
 
+/* The field stays, empty of meaning: it is never passed on, and no second look is taken at it. */
+void sp_exchange_forget_credential(struct sp_exchange *x)
+{
+    struct sp_span *value = &x->request.authorization;
+
+    if (value->len > 0)
+        sp_wipe((void *)(uintptr_t)value->base, value->len); /* in x->head, which is ours */
+    *value = SP_SPAN_NONE;
+}
+
 void sp_exchange_free(struct sp_exchange **exchange)
 {
     struct sp_exchange *x = *exchange;
@@ -396,6 +403,7 @@ void sp_exchange_free(struct sp_exchange **exchange)
     if (x->upstream != NULL)
         sp_upstream_close(&x->upstream, true);
     sp_identity_unref(&x->identity);
+    sp_exchange_forget_credential(x);
     sp_slab_return(proxy, &x->head);
     current = x->epoch == proxy->epoch;
     sp_epoch_unref(&x->epoch);

@@ -189,6 +189,7 @@ enum sp_step sp_exchange_step_authenticating(struct sp_exchange *x)
         question.channel_bindings = sp_tls_server_end_point(s->tls);
     x->times.mark_us = x->times.head_us;
     sp_auth_engine_ask(s->epoch->engine, &s->auth, &question, on_answered, x, &x->auth, &x->ask);
+    sp_exchange_forget_credential(x);
     if (x->auth.state == SP_AUTH_PENDING) {
         sp_stream_want(s->client, SP_STREAM_GONE);
         sp_timer_start(s->proxy->loop, &s->timer, x->epoch->snapshot->limits->response_timeout_ms);

@@ -13,7 +13,6 @@ struct proxy_listener {
     struct sp_proxy *proxy;
     struct sp_listener *listener;
     struct sp_addr addr;
-    int fd; /* for telling sockets apart in the log only */
 };
 
 /* ---- epochs ---- */

@@ -1,13 +1,15 @@
 /* What the files of this room share. Nobody outside includes it (unit tests do).
  *
- *   sp_proxy      one worker's proxy                                  owned by app's worker
- *   sp_epoch      what one snapshot is on this worker: its engine      counted; by sessions,
- * exchanges, the proxy sp_session    one client connection                               in
- * proxy->sessions; freed at the end of the turn sp_exchange   one request and its answer by its
- * session; from and to a stock sp_upstream   one connection to an origin                         by
- * an exchange, a tunnel, a session or the pool sp_tunnel     two sockets joined by its session
+ * - sp_proxy: one worker's proxy. Owned by app's worker.
+ * - sp_epoch: what one snapshot is on this worker, its engine above all. Counted: by sessions,
+ *   exchanges, tunnels and the proxy.
+ * - sp_session: one client connection. In proxy->sessions until it closes.
+ * - sp_exchange: one request and its answer. Its session's; from a stock, and back to it.
+ * - sp_upstream: one connection to an origin. An exchange's, a tunnel's, a session's or the pool's.
+ * - sp_tunnel: two sockets joined. Its session's.
  *
- * All of it lives on one loop thread. */
+ * All of it lives on one loop thread. Sessions and upstreams that were closed stay readable to the
+ * end of the turn. */
 #ifndef SP_PROXY_PRIV_H
 #define SP_PROXY_PRIV_H
 
@@ -269,7 +271,7 @@ enum sp_exchange_state {
     SP_EXCHANGE_STATES
 };
 
-/* Where times are taken, ms of the loop's clock; 0: not reached. */
+/* When and how long; microseconds of the loop's clock, 0: not reached. */
 struct sp_exchange_times {
     uint64_t head_us; /* the head's last byte */
     uint64_t auth_us; /* spent */
@@ -330,6 +332,8 @@ struct sp_exchange *sp_exchange_new(struct sp_session *session) SP_MUST_CHECK;
 /* Cancels what is under way, gives everything back, writes the access line when there was a head.
  */
 void sp_exchange_free(struct sp_exchange **exchange);
+/* The request's credential has been judged: wipe it where it was read. */
+void sp_exchange_forget_credential(struct sp_exchange *exchange);
 /* Something may have become possible. */
 void sp_exchange_run(struct sp_exchange *exchange);
 void sp_exchange_enter(struct sp_exchange *exchange, enum sp_exchange_state next);
@@ -340,7 +344,6 @@ void sp_exchange_client_gone(struct sp_exchange *exchange);
 /* Put an answer of our own into session->out and go on to ANSWERING. */
 enum sp_step sp_exchange_answer(struct sp_exchange *exchange, int status, enum sp_reason reason,
                                 const char *words);
-const char *sp_exchange_state_text(enum sp_exchange_state state);
 
 /* exchange_auth.c: the steps that ask who and whether */
 enum sp_step sp_exchange_step_opening(struct sp_exchange *exchange);

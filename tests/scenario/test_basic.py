@@ -4,6 +4,40 @@ from common import ALICE, ECHO, ask, basic, challenged, expect, login, own, pass
 from sp_rig.directory import PEOPLE, TWIN_PASSWORD, person_dn
 
 
+def in_memory(pid, secret):
+    """Where the process holds these bytes, as the kernel names the places."""
+    found = []
+    with open("/proc/%d/maps" % pid) as maps, open("/proc/%d/mem" % pid, "rb", 0) as memory:
+        for line in maps:
+            words = line.split()
+            if "w" not in words[1] or words[-1] == "[vvar]":
+                continue
+            begin, end = (int(part, 16) for part in words[0].split("-"))
+            if end - begin > 256 << 20:  # a sanitizer's own
+                continue
+            try:
+                memory.seek(begin)
+                held = memory.read(end - begin)
+            except (OSError, ValueError, OverflowError):
+                continue
+            if secret in held:
+                found.append(line.strip())
+    return found
+
+
+def test_a_credential_is_wiped_where_it_was_read(w):
+    p = w.start()
+    secret = ALICE.split(" ")[1].encode()
+    with w.wire() as c:
+        for _ in range(3):
+            passed(c.ask("GET", ECHO, auth=ALICE))
+        expect(c.ask("GET", ECHO, auth=login("alice", "not hers")), 407)
+        assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
+    with w.wire() as c:
+        expect(c.ask("CONNECT", "odd.corp.test:443", auth=ALICE), 200)
+        assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
+
+
 def test_no_credentials_get_407_with_negotiate_first_and_the_connection_stays(w):
     p = w.start()
     with w.wire() as c:
