@@ -75,6 +75,6 @@ const struct sp_app_command sp_cmd_check = {
     .summary = "Check the configuration and everything that it names",
     .usage = "[-c FILE]",
     .help = "Each fault is FILE:LINE: message on standard error. Certificates, keytabs, password\n"
-            "files and plugins are opened; no server is asked (sallyport doctor does that).\n",
+            "files and plugins are opened; no server is asked.\n",
     .run = run,
 };

@@ -13,25 +13,40 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
-/* Commands talk to people; tests look at the status alone. */
+/* What the last command said on standard output, and how it ended. */
+static char said[8192];
+
+static void take_words(int from)
+{
+    ssize_t len = pread(from, said, sizeof(said) - 1, 0);
+
+    assert_true(len >= 0 && (size_t)len < sizeof(said) - 1);
+    said[len] = '\0';
+}
+
 static enum sp_exit run_quietly(int argc, char **argv)
 {
     int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int words = memfd_create("said", MFD_CLOEXEC);
     enum sp_exit status;
 
+    assert_true(out >= 0 && err >= 0 && null >= 0 && words >= 0);
     fflush(NULL);
-    dup2(null, STDOUT_FILENO);
+    dup2(words, STDOUT_FILENO);
     dup2(null, STDERR_FILENO);
     status = sp_app_main(argc, argv);
     fflush(NULL);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
+    take_words(words);
     close(out);
     close(err);
     close(null);
+    close(words);
     return status;
 }
 
@@ -67,6 +82,72 @@ static void help_works_after_every_command(void **state)
     }
 }
 
+static void assert_says(const char *expected)
+{
+    if (strstr(said, expected) == NULL)
+        fail_msg("not said: %s\nbut: %s", expected, said);
+}
+
+static void help_is_the_same_however_it_is_asked_for(void **state)
+{
+    char usage[256], asked[sizeof(said)];
+
+    (void)state;
+    for (size_t i = 0; sp_app_commands[i] != NULL; i++) {
+        const struct sp_app_command *command = sp_app_commands[i];
+        char *name = (char *)(uintptr_t)command->name;
+
+        assert_int_equal(RUN("help", name), SP_EXIT_WELL);
+        strcpy(asked, said);
+        snprintf(usage, sizeof(usage), "usage: sallyport %s%s%s\n", name,
+                 command->usage[0] != '\0' ? " " : "", command->usage);
+        assert_memory_equal(said, usage, strlen(usage));
+        assert_says(command->summary);
+        assert_true((strstr(said, SP_APP_CONFIG_DEFAULT) == NULL) == command->no_config);
+        assert_int_equal(RUN(name, "--help"), SP_EXIT_WELL);
+        assert_string_equal(said, asked);
+        assert_int_equal(RUN(name, "-h"), SP_EXIT_WELL);
+        assert_string_equal(said, asked);
+    }
+}
+
+static void the_list_of_commands_names_each_with_its_summary(void **state)
+{
+    char asked[sizeof(said)];
+    char row[256];
+
+    (void)state;
+    assert_int_equal(RUN("help"), SP_EXIT_WELL);
+    for (size_t i = 0; sp_app_commands[i] != NULL; i++) {
+        snprintf(row, sizeof(row), "  %-8s  %s\n", sp_app_commands[i]->name,
+                 sp_app_commands[i]->summary);
+        assert_says(row);
+    }
+    strcpy(asked, said);
+    assert_int_equal(RUN("--help"), SP_EXIT_WELL);
+    assert_string_equal(said, asked);
+}
+
+static void ctl_takes_the_words_that_its_help_tells(void **state)
+{
+    static char *words[] = {"stats", "sessions", "flush", "reload", "drain"};
+    char line[32];
+
+    (void)state;
+    assert_int_equal(RUN("help", "ctl"), SP_EXIT_WELL);
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+        snprintf(line, sizeof(line), "\n  %s ", words[i]);
+        assert_says(line);
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) /* understood, but not well */
+        assert_int_equal(RUN("ctl", "-c", "/nonexistent/x.conf", words[i]), SP_EXIT_UNWELL);
+    assert_int_equal(RUN("ctl", "-c", "/nonexistent/x.conf", "flush", "alice"), SP_EXIT_UNWELL);
+    assert_int_equal(RUN("ctl"), SP_EXIT_USAGE);
+    assert_int_equal(RUN("ctl", "frobnicate"), SP_EXIT_USAGE);
+    assert_int_equal(RUN("ctl", "stats", "more"), SP_EXIT_USAGE);
+    assert_int_equal(RUN("ctl", "flush", "alice", "bob"), SP_EXIT_USAGE);
+}
+
 static void a_configuration_that_is_not_there_is_not_well(void **state)
 {
     (void)state;
@@ -98,6 +179,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_not_understood_is_a_usage_fault),
         cmocka_unit_test(help_works_after_every_command),
+        cmocka_unit_test(help_is_the_same_however_it_is_asked_for),
+        cmocka_unit_test(the_list_of_commands_names_each_with_its_summary),
+        cmocka_unit_test(ctl_takes_the_words_that_its_help_tells),
         cmocka_unit_test(a_configuration_that_is_not_there_is_not_well),
         cmocka_unit_test(every_default_of_every_section_is_valid),
     };
