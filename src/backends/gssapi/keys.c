@@ -61,14 +61,15 @@ static SP_PRINTF(3, 4) void complain(struct complaint *complaint, const char *ab
 /* Said plainly before the library is asked, whose words for it are "Key table file not found". */
 static enum sp_err file_readable(const char *path, struct complaint *complaint)
 {
-    struct passwd *self;
-    const char *who;
+    struct passwd self, *found = NULL;
+    char names[1024]; /* a longer record's name is left unsaid */
+    const char *who = "the proxy's user";
 
     if (access(path, R_OK) == 0)
         return SP_OK;
     if (errno == EACCES) {
-        self = getpwuid(geteuid());
-        who = self != NULL ? self->pw_name : "the proxy's user";
+        if (getpwuid_r(geteuid(), &self, names, sizeof names, &found) == 0 && found != NULL)
+            who = found->pw_name;
         complain(complaint, "keytab",
                  "%s: permission denied for %s; make it readable: chown %s and chmod 400, "
                  "and every folder above it must let %s through",
