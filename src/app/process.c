@@ -16,6 +16,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A dump would hold passwords and keys, on a disk and for long. Only the soft limit goes, so that
+ * whoever hunts a fault can raise it again (prlimit --core). */
+static void forbid_dumps(void)
+{
+    struct rlimit core;
+
+    if (getrlimit(RLIMIT_CORE, &core) != 0)
+        return;
+    core.rlim_cur = 0;
+    if (setrlimit(RLIMIT_CORE, &core) != 0)
+        fprintf(stderr, "sallyport: core dumps cannot be forbidden: %s\n", strerror(errno));
+}
+
 void sp_process_prepare(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -23,6 +36,7 @@ void sp_process_prepare(void)
 
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)umask(S_IWGRP | S_IRWXO);
+    forbid_dumps();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
         if (setrlimit(RLIMIT_NOFILE, &files) != 0)

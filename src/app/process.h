@@ -7,8 +7,8 @@
 
 #include <sys/types.h>
 
-/* As many descriptors as the hard limit allows; SIGPIPE ignored; files made are not for everybody.
- */
+/* As many descriptors as the hard limit allows; SIGPIPE ignored; files made are not for everybody;
+ * no core dumps. */
 void sp_process_prepare(void);
 /* CPUs that this process may run on; at least 1. */
 unsigned sp_process_cpus(void);
