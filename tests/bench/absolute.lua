@@ -1,5 +1,5 @@
 -- wrk sends requests for a proxy: the target in absolute form, with credentials. Straight to the origin when there are none.
-local headers = {["Host"] = "origin"}
+local headers = {["Host"] = os.getenv("ORIGIN")}
 if os.getenv("CREDENTIAL") ~= "" then
     headers["Proxy-Authorization"] = "Basic " .. os.getenv("CREDENTIAL")
 end

@@ -49,15 +49,24 @@ ssize_t io_write(struct conn *conn, const char *bytes, size_t len)
     return errno == EAGAIN || errno == EINTR ? -1 : -2;
 }
 
+/* Each connection shows a copy of its own: OpenSSL marks the session of a connection that ends
+ * badly, and would mark everybody's. */
+static bool show_session(struct load *load, struct conn *conn)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup(load->session);
+    bool shown = copy != NULL && SSL_set_session(conn->ssl, copy) == 1;
+
+    SSL_SESSION_free(copy);
+    return shown;
+}
+
 static bool begin_handshake(struct load *load, struct conn *conn)
 {
     conn->ssl = SSL_new(load->tls);
     if (conn->ssl == NULL || SSL_set_fd(conn->ssl, conn->fd) != 1)
         return false;
     SSL_set_connect_state(conn->ssl);
-    if (load->options.resume && load->session != NULL)
-        return SSL_set_session(conn->ssl, load->session) == 1;
-    return true;
+    return !load->options.resume || load->session == NULL || show_session(load, conn);
 }
 
 int io_handshake(struct load *load, struct conn *conn)

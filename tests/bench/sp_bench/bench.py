@@ -124,7 +124,7 @@ class Bench:
             auth = ("-A", self.one_credential()) if side.pid else ()
             r = self.per_exchange(side, "-k", "-c", connections, "-u", self.origin.url(path), *auth)
             return {key: r[key] for key in ("value", "cpu", "errors")}
-        env = {"TARGET": self.origin.url(path) if side.pid else path,
+        env = {"ORIGIN": self.origin.address, "TARGET": self.origin.url(path) if side.pid else path,
                "CREDENTIAL": sides.basic(sides.USER, PEOPLE[sides.USER])[6:] if side.pid else ""}
         before = cpu_seconds(side.pid) if side.pid else 0
         done, took, errors = wrk(side.address, self.seconds, connections, os.path.join(HERE, "absolute.lua"), env)
@@ -134,7 +134,7 @@ class Bench:
     def run_load(self, side, *words, address=None, seconds=None):
         """The generator's report, with the proxy's CPU seconds as `used`."""
         before = cpu_seconds(side.pid) if side.pid else 0
-        report = self.load.run(address or side.address, seconds or self.seconds, *words)
+        report = self.load.run(address or side.address, seconds or self.seconds, "-H", self.origin.address, *words)
         report["used"] = cpu_seconds(side.pid) - before if side.pid else None
         report["errors"] = report["failed"] + report["stalled"] + (report["done"] == 0)
         if report["errors"]:

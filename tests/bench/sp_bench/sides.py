@@ -213,7 +213,7 @@ def start_squid(folder, auth, files, environment):
     os.chmod(folder, 0o777)
     address = space.ADDRESSES["other-client"]
     conf = write(folder + "/squid.conf", SQUID_CONF.format(folder=folder, address=address, files=files, auth=auth))
-    proc = Proc("squid", [SQUID, "-N", "-f", conf], folder + "/out", env=environment)
+    proc = Proc("squid", [SQUID, "-N", "-f", conf], folder + "/out", env=dict(environment, KRB5RCACHENAME="none:"))
     wait_for_port(proc, address, 3128)
     return Side("squid", address + ":3128", proc)
 
@@ -226,8 +226,8 @@ def squid_ldap(url, template=False, ttl="2 hours", helpers=16):
 
 
 def squid_negotiate(keytab):
-    """Its best figure is with the replay cache off."""
-    return "auth_param negotiate program /usr/lib/squid/negotiate_kerberos_auth -r -k %s -s GSS_C_NO_NAME -t none\n" \
+    """Its best figure is with the replay cache off, by KRB5RCACHENAME (with -t none the helper of Debian 12 crashes)."""
+    return "auth_param negotiate program /usr/lib/squid/negotiate_kerberos_auth -r -k %s -s HTTP/proxy.corp.test@CORP.TEST\n" \
            "auth_param negotiate children 16 startup=8 idle=1 queue-size=1000" % keytab
 
 

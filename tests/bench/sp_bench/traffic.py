@@ -145,7 +145,7 @@ class Idle(Scenario):
         return 200 if bench.smoke else min(10000, (bench.files - 1000) // 2)
 
     def measure(self, bench, side, number):
-        words = self.words(bench)
+        words = ("-H", bench.origin.address) + self.words(bench)
         bench.load.run(side.address, 2, "-c", 8, "-n", 64, *words)             # what is taken once, is taken
         before, count = user_memory(side.pid), self.count(bench)
         holder, stand, failed = bench.load.hold(side.address, 90, "-o", "-c", count, *words)
