@@ -51,9 +51,9 @@ struct sp_listener_options {
     void *owner;
     const struct sp_log *log;
 };
-/* Takes over the descriptor. `listen` outlives the listener. When descriptors run out it stops
- * accepting for a moment and says so in the log, once; it never spins. NULL: out of memory or
- * epoll. Loop thread. */
+/* Takes over the descriptor. `listen` outlives the listener. When descriptors run
+ * short it stops accepting until some are free again and says so in the log, once; it never spins.
+ * NULL: out of memory or epoll. Loop thread. */
 struct sp_listener *sp_listener_open(struct sp_loop *loop, int fd, const struct sp_listen *listen,
                                      const struct sp_listener_options *options) SP_MUST_CHECK;
 /* Accepts no more; handshakes under way are cut. Idempotent, sets *listener to NULL. */

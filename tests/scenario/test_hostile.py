@@ -929,3 +929,33 @@ def test_a_silent_resolver_does_not_stop_the_others(w):
         for c in waiting:
             c.reset()
         calm(p)
+
+
+def test_clients_cannot_take_the_descriptors_that_serving_them_needs(w):
+    wrapper = os.path.join(w.folder, "few-descriptors")
+    with open(wrapper, "w") as f:
+        f.write("#!/bin/sh\nexec prlimit --nofile=160:160 %s \"$@\"\n" % w.binary)
+    os.chmod(wrapper, 0o755)
+    before, w.binary = w.binary, wrapper
+    try:
+        p = w.start()
+    finally:
+        w.binary = before
+    passed(ask(w, auth=ALICE))
+    wires = [w.wire() for _ in range(200)]
+    for c in wires:
+        c.send(request("CONNECT", TARGET, auth=ALICE))
+    served = 0
+    for c in wires[:20]:
+        try:
+            c.socket.settimeout(2)
+            served += c.answer("CONNECT").status == 200
+        except (Gone, OSError):
+            pass
+    assert served >= 5, "%d of the first 20 were served" % served
+    calm(p)
+    p.log_says("event=accept_paused")
+    for c in wires:
+        c.close()
+    wait_until("it takes connections again", lambda: clients_of(p) == 0, 5 * w.patience)
+    passed(ask(w, auth=BOB))
