@@ -943,6 +943,7 @@ def test_clients_cannot_take_the_descriptors_that_serving_them_needs(w):
         w.binary = before
     passed(ask(w, auth=ALICE))
     wires = [w.wire() for _ in range(200)]
+    time.sleep(0.3)
     for c in wires:
         c.send(request("CONNECT", TARGET, auth=ALICE))
     served = 0
