@@ -207,12 +207,26 @@ void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record
         sp_timer_start(proxy->loop, &proxy->access_timer, ACCESS_WAIT_MS);
 }
 
+/* Its access line says that it did not end by itself. */
+static void cut(struct sp_session *session)
+{
+    struct sp_exchange *x = session->exchange;
+
+    if (session->tunnel != NULL) {
+        sp_tunnel_timed_out(session->tunnel);
+        return;
+    }
+    if (x != NULL && x->reason == SP_REASON_OK)
+        x->reason = SP_REASON_TIMEOUT;
+    sp_session_close(session);
+}
+
 static void on_drain_deadline(struct sp_timer *timer)
 {
     struct sp_proxy *proxy = sp_container_of(timer, struct sp_proxy, drain_timer);
 
     while (!sp_list_empty(&proxy->sessions))
-        sp_session_close(sp_container_of(proxy->sessions.next, struct sp_session, link));
+        cut(sp_container_of(proxy->sessions.next, struct sp_session, link));
 }
 
 static void on_drained(struct sp_soon *soon)

@@ -43,13 +43,19 @@ def test_term_gives_tunnels_shutdown_timeout(w):
     config.top["shutdown_timeout"] = "2s"
     p = w.start(config)
     c = tunnel(w)
+    slow = w.wire()
+    slow.send(request("GET", "http://odd.corp.test/slow?20", auth=ALICE))
+    time.sleep(0.2)
     p.proc.send(signal.SIGTERM)
     time.sleep(0.8)
     c.send(b"still open")
     assert c.read(10) == b"still open"
     closed(c, 5 * w.patience)
     c.close()
+    slow.close()
     assert p.proc.popen.wait(5 * w.patience) == 0
+    p.last(method="CONNECT", reason="timeout")
+    p.last(method="GET", reason="timeout")
     p.stop()
     w._proxies.remove(p)
 
