@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from common import ALICE, BOB, ECHO, Gone, ask, challenged, closed, expect, login, own, passed, request
+from common import ALICE, BOB, ECHO, Gone, ask, basic, challenged, closed, expect, login, own, passed, request
 from sp_rig.procs import can_connect, run, wait_until
 from test_connect import tunnel
 
@@ -135,3 +135,22 @@ def test_it_is_installed_and_finds_its_plugins_there(w):
         passed(ask(w, auth=ALICE))
     finally:
         w.binary = before
+
+
+def test_a_plugin_built_outside_the_tree_loads_and_verifies(w):
+    prefix, build = os.path.join(w.folder, "outside-prefix"), os.path.join(w.folder, "outside-build")
+    example = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "docs", "examples", "backend-static")
+    run(["cmake", "--install", w.build, "--prefix", prefix])
+    run(["cmake", "-S", example, "-B", build, "-DSALLYPORT_PREFIX=" + prefix])
+    assert ("SALLYPORT_INCLUDE_DIR:PATH=%s/include" % prefix) in open(os.path.join(build, "CMakeCache.txt")).read()
+    run(["cmake", "--build", build])
+    config = w.config()
+    config.top["plugin_dir"] = build
+    config.auth = {"basic": ["outside"]}
+    config.listens[0][1]["offer"] = ["basic"]
+    config.backends = {"outside": {"plugin": "static", "users": ["olga:Outside-Pass-5"]}}
+    p = w.start(config)
+    passed(ask(w, auth=basic("olga", "Outside-Pass-5")))
+    own(ask(w, auth=basic("olga", "Wrong-Pass-5")), 407, "bad_credentials")
+    own(ask(w, auth=basic("nobody", "x")), 407, "bad_credentials")
+    p.last(user="olga", backend="outside", status=200, auth="directory")
