@@ -11,7 +11,20 @@ import subprocess
 import sys
 
 
+# The leak checker's own crash is no verdict on a program (see tests/scenario/run.py): it runs once more.
+NO_VERDICT = "LeakSanitizer has encountered a fatal error"
+VERDICTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+
+
 def run(program, seconds):
+    passed, failed, said = run_once(program, seconds)
+    if failed and NO_VERDICT in said and not any(v in said for v in VERDICTS):
+        print("again   %s (the leak checker itself crashed)" % os.path.basename(program), flush=True)
+        passed, failed, said = run_once(program, seconds)
+    return passed, failed, said
+
+
+def run_once(program, seconds):
     env = dict(os.environ, ASAN_OPTIONS="detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1")
     here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
     try:
