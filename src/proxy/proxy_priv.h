@@ -32,12 +32,12 @@
 #define EXCHANGES_KEPT 256                 /* per worker */
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
-#define DEAD_END_MS    5000                   /* what a dead end of a tunnel had sent may wait */
-#define POOL_BUCKETS   1024                   /* a power of two */
-#define POOL_MAX       1024                   /* idle upstream connections per worker */
-#define BOUND_MAX      8                      /* upstream connections that belong to one client */
-#define RELAY_BUDGET   16                     /* moves in one go before others get their turn */
-#define SPLICE_FROM    ((uint64_t)128 * 1024) /* bodies at least that long go by the kernel */
+#define DEAD_END_MS    5000                  /* what a dead end of a tunnel had sent may wait */
+#define POOL_BUCKETS   1024                  /* a power of two */
+#define POOL_MAX       1024                  /* idle upstream connections per worker */
+#define BOUND_MAX      8                     /* upstream connections that belong to one client */
+#define RELAY_BUDGET   16                    /* moves in one go before others get their turn */
+#define SPLICE_FROM    ((uint64_t)16 * 1024) /* bodies at least that long go by the kernel */
 #define RETRY_AFTER_S  5
 #define ACCESS_WAIT_MS 250 /* an access line is on its way to the file by then */
 #define ID_LEN         12
