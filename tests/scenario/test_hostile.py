@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 
-from common import ALICE, BOB, ECHO, Gone, ask, challenged, closed, expect, login, own, passed, request, stays_open, took
+from common import ALICE, BOB, ECHO, Gone, ask, basic, challenged, closed, expect, login, own, passed, request, stays_open, took
 from sp_rig.procs import wait_until
 from test_connect import TARGET, tunnel
 from test_run import clients_of
@@ -825,6 +825,21 @@ def test_a_reload_in_mid_handshake_ends_no_handshake(w):
         first = challenged(c.ask("GET", ECHO, auth=me.value()), "Negotiate")
         reload(w, p, lambda config: config.backends["corp-krb5"].update(persist="request"))
         passed(c.ask("GET", ECHO, auth=me.value(first.challenges[0])))
+
+
+def test_a_known_connection_lives_under_the_newest_configuration(w):
+    """Neither a refusal nor an identity of its own keeps a connection with the configuration it began under."""
+    p = w.start()
+    with w.wire() as known, w.wire() as refused:
+        passed(known.ask("GET", ECHO, auth=w.initiator("alice").value()))
+        passed(known.ask("GET", ECHO))
+        challenged(refused.ask("GET", ECHO, auth=basic("alice", "Wrong-Before-1")))
+        reload(w, p, lambda config: config.auth.update(realm="Renamed Proxy"))
+        passed(known.ask("GET", ECHO))
+        assert p.last(auth="connection", user="alice")
+        assert any("Renamed Proxy" in c for c in challenged(refused.ask("GET", ECHO)).challenges)
+        reload(w, p, lambda config: config.rule("nobody", "deny"))
+        own(known.ask("GET", ECHO), 403, "denied")
 
 
 def test_listeners_come_and_go_with_reloads(w):
