@@ -4,6 +4,7 @@
 #include "net/stream_priv.h"
 
 #include <netinet/tcp.h>
+#include <poll.h>
 
 struct end {
     struct sp_stream *stream;
@@ -273,7 +274,12 @@ static void a_full_socket_says_again_and_announces_room(void **state)
         pair.end.calls = 0;
         sp_stream_want(pair.end.stream, SP_STREAM_WRITE);
         test_turn_for(pair.loop, 20);
-        assert_int_equal(pair.end.calls, 0); /* still full */
+        if (pair.end.calls > 0) { /* the kernel moved bytes on by itself, and then there is room */
+            struct pollfd room = {.fd = pair.end.stream->fd, .events = POLLOUT};
+
+            assert_int_equal(poll(&room, 1, 0), 1);
+            continue;
+        }
         pair.end.told = false;
         while (!pair.end.told) {
             seen += drain(pair.peer);
