@@ -1,18 +1,20 @@
-/* The loop's turn: libuv's events, the epoll set of sockets, timers, "soon" callbacks, hooks, and
- * the freeing of what was closed. Also the mailbox, the one door for other threads, and the end:
- * sp_loop_run returns when it was asked to stop and its owners have closed everything. */
+/* The loop's turn: one epoll_wait for everything, then sockets, libuv, timers, "soon" callbacks,
+ * hooks, and the freeing of what was closed. Also the mailbox, the one door for other threads, and
+ * the end: sp_loop_run returns when it was asked to stop and its owners have closed everything. */
 #include "net/loop_priv.h"
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
 
-/* Events of sockets delivered in one turn. When there are more, libuv finds the epoll set still
- * readable in the next turn, after everybody else had theirs. */
+/* Events of sockets delivered in one turn. When there are more, the kernel keeps them for the next
+ * turn, after everybody else had theirs. */
 #define EVENTS_PER_TURN 512
 /* A soon callback may queue others (a dial that is done wakes an exchange, which wakes a stream):
  * that many rounds run in one turn. One that queues itself again has more to do than is fair, and
@@ -21,22 +23,49 @@
 
 /* ---- the turn ---- */
 
-static void on_sockets(uv_poll_t *poll, int status, int readable)
+/* Milliseconds that the loop may sleep for; -1: until something happens. */
+static int may_sleep_ms(struct sp_loop *loop)
 {
-    struct sp_loop *loop = poll->data;
-    struct epoll_event events[EVENTS_PER_TURN];
-    int len;
+    int uv_ms = uv_backend_timeout(&loop->uv);
+    uint64_t now = sp_loop_now_ms(loop);
+    uint64_t ms;
 
-    (void)readable;
-    if (status < 0)
-        return;
-    len = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, 0);
-    for (int i = 0; i < len; i++) {
+    if (uv_ms == 0 || !sp_list_empty(&loop->soon) || loop->wake_ms <= now)
+        return 0;
+    ms = loop->wake_ms - now; /* UINT64_MAX when there is no timer: far beyond any clock */
+    if (loop->wake_ms == UINT64_MAX || ms > INT_MAX)
+        return uv_ms;
+    return uv_ms < 0 || ms < (uint64_t)uv_ms ? (int)ms : uv_ms;
+}
+
+static void deliver_events(struct sp_loop *loop, int timeout_ms)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int len = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
+
+    uv_update_time(&loop->uv);
+    for (int i = 0; i < len; i++) { /* -1, a signal came: nothing to deliver */
         struct sp_watch *watch = events[i].data.ptr;
 
         if (watch->on_events != NULL)
             watch->on_events(watch, events[i].events);
     }
+}
+
+static void on_uv_ready(struct sp_watch *watch, uint32_t events)
+{
+    (void)events;
+    sp_container_of(watch, struct sp_loop, uv_watch)->uv_ready = true;
+}
+
+/* libuv has its turn only when it has something to do: an event of its own, a timer that is due,
+ * an active idle handle, a handle to close. */
+static void run_uv(struct sp_loop *loop)
+{
+    if (!loop->uv_ready && uv_backend_timeout(&loop->uv) != 0)
+        return;
+    loop->uv_ready = false;
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
 }
 
 static void run_soon(struct sp_loop *loop)
@@ -66,23 +95,10 @@ static void release_doomed(struct sp_loop *loop)
     }
 }
 
-/* Does anything of ours that libuv cannot see keep the loop going? */
-static bool is_needed(struct sp_loop *loop)
+void sp_loop_turn(struct sp_loop *loop, bool may_sleep)
 {
-    bool stop_asked;
-
-    if (loop->held > 0 || !sp_list_empty(&loop->soon))
-        return true;
-    pthread_mutex_lock(&loop->lock);
-    stop_asked = loop->stop_asked;
-    pthread_mutex_unlock(&loop->lock);
-    return !stop_asked || sp_wheel_next_ms(&loop->wheel) != UINT64_MAX;
-}
-
-static void on_after(uv_check_t *after)
-{
-    struct sp_loop *loop = after->data;
-
+    deliver_events(loop, may_sleep ? may_sleep_ms(loop) : 0);
+    run_uv(loop);
     loop->turns++;
     sp_loop_run_timers(loop);
     run_soon(loop);
@@ -91,27 +107,6 @@ static void on_after(uv_check_t *after)
             loop->hooks[i].run(loop->hooks[i].owner);
     }
     release_doomed(loop);
-}
-
-static void on_awake(uv_idle_t *awake)
-{
-    (void)awake; /* being active is all it does */
-}
-
-/* Callbacks may wait that came too late for the turn's own drain (from libuv's timers, from closing
- * handles, beyond the last round): then libuv must look for events, but not sleep. */
-static void on_before(uv_prepare_t *before)
-{
-    struct sp_loop *loop = before->data;
-
-    if (!sp_list_empty(&loop->soon))
-        uv_idle_start(&loop->awake, on_awake);
-    else if (uv_is_active((const uv_handle_t *)&loop->awake))
-        uv_idle_stop(&loop->awake);
-    if (is_needed(loop))
-        uv_ref((uv_handle_t *)&loop->mailbox);
-    else
-        uv_unref((uv_handle_t *)&loop->mailbox);
 }
 
 /* ---- letters ---- */
@@ -124,19 +119,36 @@ static struct sp_mail *take_mail(struct sp_loop *loop)
     first = loop->mail_first;
     loop->mail_first = NULL;
     loop->mail_last = NULL;
+    loop->stopping = loop->stop_asked;
     pthread_mutex_unlock(&loop->lock);
     return first;
 }
 
-static void on_mail(uv_async_t *mailbox)
+static void on_bell(struct sp_watch *watch, uint32_t events)
 {
-    struct sp_mail *mail = take_mail(mailbox->data);
+    struct sp_loop *loop = sp_container_of(watch, struct sp_loop, bell_watch);
+    struct sp_mail *mail;
+    uint64_t rings;
 
+    (void)events;
+    /* Silenced before the letters are taken: one that is posted afterwards rings anew. */
+    while (read(loop->bell_fd, &rings, sizeof(rings)) < 0 && errno == EINTR) {
+    }
+    mail = take_mail(loop);
     while (mail != NULL) {
         struct sp_mail *next = mail->next; /* the letter may be gone after its delivery */
 
         mail->deliver(mail);
         mail = next;
+    }
+}
+
+/* Any thread. An eventfd takes this many rings and more; full, it is ringing already. */
+static void ring(struct sp_loop *loop)
+{
+    static const uint64_t once = 1;
+
+    while (write(loop->bell_fd, &once, sizeof(once)) < 0 && errno == EINTR) {
     }
 }
 
@@ -156,7 +168,7 @@ enum sp_err sp_loop_post(struct sp_loop *loop, struct sp_mail *mail)
     } else {
         loop->mail_first = mail;
         loop->mail_last = mail;
-        uv_async_send(&loop->mailbox);
+        ring(loop);
     }
     pthread_mutex_unlock(&loop->lock);
     return err;
@@ -167,7 +179,7 @@ void sp_loop_stop(struct sp_loop *loop)
     pthread_mutex_lock(&loop->lock);
     loop->stop_asked = true;
     if (!loop->ended)
-        uv_async_send(&loop->mailbox);
+        ring(loop);
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -298,59 +310,55 @@ static uint64_t clock_wall_ms(const struct sp_clock *clock)
     return sp_clock_wall_ms(&sp_clock_system);
 }
 
-static void close_handle(uv_handle_t *handle, void *loop)
+static void on_anchor(uv_prepare_t *anchor)
 {
-    (void)loop;
-    if (!uv_is_closing(handle))
-        uv_close(handle, NULL);
+    (void)anchor; /* being active is all it does */
 }
 
-/* Our own handles, each if it was begun: a handle has its `data` from then on. */
-static void close_own_handles(struct sp_loop *loop)
+/* While the loop lives, libuv always has one active handle: without any, it would have us neither
+ * sleep nor wait for handles that are not referenced. */
+static bool begin_uv(struct sp_loop *loop)
 {
-    uv_handle_t *own[] = {(uv_handle_t *)&loop->sockets, (uv_handle_t *)&loop->mailbox,
-                          (uv_handle_t *)&loop->tick,    (uv_handle_t *)&loop->before,
-                          (uv_handle_t *)&loop->after,   (uv_handle_t *)&loop->awake};
+    if (uv_loop_init(&loop->uv) != 0)
+        return false;
+    uv_prepare_init(&loop->uv, &loop->anchor);
+    uv_prepare_start(&loop->anchor, on_anchor);
+    loop->uv_watch.on_events = on_uv_ready;
+    return true;
+}
 
-    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        if (own[i]->data != NULL)
-            close_handle(own[i], NULL);
-    }
+/* Has libuv any handle or request that keeps a loop going, besides the anchor? */
+static bool uv_is_needed(struct sp_loop *loop)
+{
+    bool needed;
+
+    uv_unref((uv_handle_t *)&loop->anchor);
+    needed = uv_loop_alive(&loop->uv) != 0;
+    uv_ref((uv_handle_t *)&loop->anchor);
+    return needed;
+}
+
+static void end_uv(struct sp_loop *loop)
+{
+    uv_close((uv_handle_t *)&loop->anchor, NULL);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
 }
 
-/* All but the mailbox are unreferenced: they serve the loop and are no reason for it to go on. */
-static bool open_own_handles(struct sp_loop *loop)
+/* The two descriptors that wake the loop besides its sockets. */
+static bool watch_own(struct sp_loop *loop)
 {
-    uv_loop_t *uv = &loop->uv;
-
-    if (uv_async_init(uv, &loop->mailbox, on_mail) != 0)
-        return false;
-    loop->mailbox.data = loop;
-    if (uv_poll_init(uv, &loop->sockets, loop->epoll_fd) != 0)
-        return false;
-    loop->sockets.data = loop;
-    uv_timer_init(uv, &loop->tick);
-    loop->tick.data = loop;
-    uv_prepare_init(uv, &loop->before);
-    loop->before.data = loop;
-    uv_check_init(uv, &loop->after);
-    loop->after.data = loop;
-    uv_idle_init(uv, &loop->awake);
-    loop->awake.data = loop;
-    uv_unref((uv_handle_t *)&loop->sockets);
-    uv_unref((uv_handle_t *)&loop->tick);
-    uv_unref((uv_handle_t *)&loop->before);
-    uv_unref((uv_handle_t *)&loop->after);
-    uv_unref((uv_handle_t *)&loop->awake);
-    uv_prepare_start(&loop->before, on_before);
-    uv_check_start(&loop->after, on_after);
-    return uv_poll_start(&loop->sockets, UV_READABLE, on_sockets) == 0;
+    loop->bell_watch.on_events = on_bell;
+    return sp_loop_watch(loop, loop->bell_fd, EPOLLIN, &loop->bell_watch) == SP_OK &&
+           sp_loop_watch(loop, uv_backend_fd(&loop->uv), EPOLLIN, &loop->uv_watch) == SP_OK;
 }
 
+/* All but libuv's part. */
 static void loop_destroy(struct sp_loop *loop)
 {
-    close(loop->epoll_fd);
+    if (loop->epoll_fd >= 0)
+        close(loop->epoll_fd);
+    if (loop->bell_fd >= 0)
+        close(loop->bell_fd);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
 }
@@ -361,25 +369,24 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
 
     if (loop == NULL)
         return NULL;
-    loop->pool = pool;
-    loop->clock = (struct sp_clock){clock_mono_ms, clock_wall_ms};
-    loop->tick_ms = UINT64_MAX;
-    sp_list_init(&loop->soon);
-    sp_list_init(&loop->later);
-    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (loop->epoll_fd < 0 || pthread_mutex_init(&loop->lock, NULL) != 0) {
-        if (loop->epoll_fd >= 0)
-            close(loop->epoll_fd);
+    if (pthread_mutex_init(&loop->lock, NULL) != 0) {
         free(loop);
         return NULL;
     }
-    if (uv_loop_init(&loop->uv) != 0) {
+    loop->pool = pool;
+    loop->clock = (struct sp_clock){clock_mono_ms, clock_wall_ms};
+    loop->wake_ms = UINT64_MAX;
+    sp_list_init(&loop->soon);
+    sp_list_init(&loop->later);
+    loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    loop->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->epoll_fd < 0 || loop->bell_fd < 0 || !begin_uv(loop)) {
         loop_destroy(loop);
         return NULL;
     }
     sp_wheel_init(&loop->wheel, sp_loop_now_ms(loop));
-    if (!open_own_handles(loop)) {
-        close_own_handles(loop);
+    if (!watch_own(loop)) {
+        end_uv(loop);
         (void)uv_loop_close(&loop->uv);
         loop_destroy(loop);
         return NULL;
@@ -398,13 +405,20 @@ static void block_sigpipe(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* Does anything go on here, or wait to? */
+static bool is_needed(struct sp_loop *loop)
+{
+    return loop->held > 0 || !sp_list_empty(&loop->soon) ||
+           sp_wheel_next_ms(&loop->wheel) != UINT64_MAX || uv_is_needed(loop);
+}
+
 /* From here on letters are refused; false when one came in just before. */
 static bool shut_mailbox(struct sp_loop *loop)
 {
     bool shut;
 
     pthread_mutex_lock(&loop->lock);
-    shut = loop->stop_asked && loop->mail_first == NULL;
+    shut = loop->mail_first == NULL;
     loop->ended = shut;
     pthread_mutex_unlock(&loop->lock);
     return shut;
@@ -413,11 +427,10 @@ static bool shut_mailbox(struct sp_loop *loop)
 void sp_loop_run(struct sp_loop *loop)
 {
     block_sigpipe();
-    do {
-        uv_ref((uv_handle_t *)&loop->mailbox);
-        uv_run(&loop->uv, UV_RUN_DEFAULT);
-    } while (is_needed(loop) || uv_loop_alive(&loop->uv) || !shut_mailbox(loop));
-    close_own_handles(loop);
+    do
+        sp_loop_turn(loop, true);
+    while (!loop->stopping || is_needed(loop) || !shut_mailbox(loop));
+    end_uv(loop);
     release_doomed(loop);
 }
 
@@ -431,7 +444,7 @@ void sp_loop_free(struct sp_loop **loop_ptr)
         return;
     assert(loop->held == 0);
     if (!loop->ended)
-        close_own_handles(loop); /* it never ran */
+        end_uv(loop); /* it never ran */
     release_doomed(loop);
     sp_loop_close_pipes(loop);
     rc = uv_loop_close(&loop->uv);

@@ -1,15 +1,16 @@
-/* A worker's event loop: a libuv loop, and beside it what connections need.
+/* A worker's event loop: an epoll set of its own, in which libuv's whole loop is one descriptor.
  *
- * Sockets of clients and upstreams are not libuv handles: they sit in an epoll set of this loop's
- * own (edge-triggered, registered once for their whole life), whose descriptor libuv polls. libuv's
- * uv_poll_t would cost five epoll_ctl calls a socket and two more at each change of interest, and
- * its uv_tcp_t keeps the descriptor to itself, so that splice(2) could not serve a tunnel.
- * Everything else (timers' tick, DNS, directory connections, mail from other threads) is an
- * ordinary libuv handle.
+ * Sockets of clients and upstreams are not libuv handles: they sit in that epoll set themselves
+ * (edge-triggered, registered once for their whole life). libuv's uv_poll_t would cost five
+ * epoll_ctl calls a socket and two more at each change of interest, and its uv_tcp_t keeps the
+ * descriptor to itself, so that splice(2) could not serve a tunnel. What plugins and the control
+ * socket need (directory connections, files that are watched, signals) are ordinary libuv handles;
+ * libuv is run, without waiting, when it has something to do: an event, a timer that is due, an
+ * active idle handle, a handle to close. (Its prepare and check handles run only then.)
  *
- * A turn: libuv wakes; sockets' events are delivered; timers that are due fire; "soon" callbacks
- * run until none is left; what was closed in this turn is freed. Objects closed in a turn stay
- * readable until its end.
+ * A turn: one epoll_wait; sockets' events are delivered; libuv's; timers that are due fire; "soon"
+ * callbacks run until none is left; what was closed in this turn is freed. Objects closed in a turn
+ * stay readable until its end.
  *
  * Thread: all functions belong to the loop's own thread, except sp_loop_post, sp_loop_stop and
  * new/free. */
@@ -32,6 +33,8 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool) SP_MUST_CHECK;
 void sp_loop_free(struct sp_loop **loop);
 /* Runs on the calling thread until sp_loop_stop and until every handle has been closed. */
 void sp_loop_run(struct sp_loop *loop);
+/* One turn, for who drives a loop by hand (a test). It sleeps only if it may and nothing waits. */
+void sp_loop_turn(struct sp_loop *loop, bool may_sleep);
 /* Any thread. The loop goes on until its owners have closed what they have on it. */
 void sp_loop_stop(struct sp_loop *loop);
 

@@ -26,19 +26,16 @@ struct sp_loop {
     uv_loop_t uv;
     struct sp_clock clock;
     struct sp_work_pool *pool;
-    int epoll_fd;
+    int epoll_fd;   /* sockets, the bell, and libuv's own set: all that can wake the loop */
     unsigned held;  /* streams, listeners, jobs that are out: while any is, the loop goes on */
     uint64_t turns; /* since the start; a loop at rest does not turn */
 
-    uv_poll_t sockets;   /* the epoll set, seen from libuv */
-    uv_async_t mailbox;  /* rung by other threads; the only handle that keeps libuv running */
-    uv_timer_t tick;     /* for the wheel */
-    uv_prepare_t before; /* before libuv sleeps: may it? */
-    uv_check_t after;    /* after libuv's events: the rest of the turn */
-    uv_idle_t awake;     /* active: libuv must not sleep */
+    struct sp_watch uv_watch; /* libuv's set, as one descriptor in ours */
+    bool uv_ready;            /* it has events */
+    uv_prepare_t anchor;      /* see begin_uv */
 
     struct sp_wheel wheel;
-    uint64_t tick_ms; /* when `tick` rings; UINT64_MAX: not at all */
+    uint64_t wake_ms; /* when the wheel is to be turned; UINT64_MAX: it is empty */
     struct sp_list soon;
     struct sp_list later;    /* those that queued themselves: for the next turn */
     struct sp_soon *running; /* whose callback we are in; compared only */
@@ -48,6 +45,10 @@ struct sp_loop {
 
     struct sp_pipe *pipes; /* a stock of empty ones */
     unsigned pipes_len;
+
+    int bell_fd; /* an eventfd, rung by other threads */
+    struct sp_watch bell_watch;
+    bool stopping; /* stop_asked, as the loop's thread has seen it */
 
     pthread_mutex_t lock; /* guards what follows */
     struct sp_mail *mail_first;
@@ -68,7 +69,7 @@ void sp_loop_unwatch(struct sp_loop *loop, int fd); /* for a descriptor that som
 void sp_loop_hold(struct sp_loop *loop);
 void sp_loop_let_go(struct sp_loop *loop);
 
-/* timer.c: fires what is due, and sets the tick for what is not. */
+/* timer.c: fires what is due, and notes when the next is. */
 void sp_loop_run_timers(struct sp_loop *loop);
 /* pipe.c: closes the stock. */
 void sp_loop_close_pipes(struct sp_loop *loop);

@@ -140,7 +140,7 @@ void rig_close(struct rig *rig)
 void rig_turn(struct rig *rig)
 {
     for (unsigned i = 0; i < RIG_WORKERS; i++)
-        (void)uv_run(sp_loop_uv(rig->loops[i]), UV_RUN_NOWAIT);
+        sp_loop_turn(rig->loops[i], false);
     usleep(200);
 }
 

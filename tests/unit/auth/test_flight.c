@@ -85,13 +85,13 @@ static void run_round(struct worker *w, const char *const *headers, unsigned hea
         begin(w, &conns[i], headers[roll(w, headers_len)], &replies[i]);
     for (unsigned i = 0; i < ASKS; i++) {
         if (roll(w, 4) == 0)
-            (void)uv_run(sp_loop_uv(rig.loops[w->index]), UV_RUN_NOWAIT);
+            sp_loop_turn(rig.loops[w->index], false);
         if (roll(w, 3) == 0) {
             sp_auth_ask_cancel(&replies[i].ask);
             continue;
         }
         while (!replies[i].answered)
-            (void)uv_run(sp_loop_uv(rig.loops[w->index]), UV_RUN_NOWAIT);
+            sp_loop_turn(rig.loops[w->index], false);
         w->answered++;
         w->passed += replies[i].calls;
     }
@@ -123,7 +123,7 @@ static void *run(void *owner)
         run_round(w, headers, sizeof(headers) / sizeof(headers[0]));
     sp_auth_engine_close(&rig.engines[w->index], on_closed, &closed);
     while (!closed)
-        (void)uv_run(sp_loop_uv(rig.loops[w->index]), UV_RUN_NOWAIT);
+        sp_loop_turn(rig.loops[w->index], false);
     return NULL;
 }
 

@@ -43,9 +43,9 @@ static inline void test_turn_until(struct sp_loop *loop, const bool *flag)
     uv_timer_init(sp_loop_uv(loop), &guard);
     uv_timer_start(&guard, test_on_guard, 20, 20);
     while (!*flag && test_now_ms() < end)
-        uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
+        sp_loop_turn(loop, true);
     uv_close((uv_handle_t *)&guard, NULL);
-    uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+    sp_loop_turn(loop, false);
     assert_true(*flag);
 }
 
@@ -55,7 +55,7 @@ static inline void test_turn_for(struct sp_loop *loop, uint64_t ms)
     uint64_t end = test_now_ms() + ms;
 
     while (test_now_ms() < end) {
-        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_turn(loop, false);
         usleep(1000);
     }
 }

@@ -181,7 +181,7 @@ static void many_connections_at_once_are_all_taken(void **state)
     for (unsigned i = 0; i < 200; i++)
         fds[i] = call(&fixture);
     for (unsigned turns = 0; fixture.accepted < 200 && turns < 1000; turns++)
-        uv_run(sp_loop_uv(fixture.loop), UV_RUN_NOWAIT);
+        sp_loop_turn(fixture.loop, false);
     assert_int_equal(fixture.accepted, 200);
     for (unsigned i = 0; i < 200; i++)
         close(fds[i]);
@@ -395,7 +395,7 @@ static void without_descriptors_it_pauses_and_then_goes_on(void **state)
     test_turn_for(fixture.loop, 20);
     turns = fixture.loop->turns;
     for (unsigned i = 0; i < 3; i++)
-        uv_run(sp_loop_uv(fixture.loop), UV_RUN_ONCE); /* sleeps until the pause is over */
+        sp_loop_turn(fixture.loop, true); /* sleeps until the pause is over */
     assert_true(fixture.loop->turns - turns <= 3);
     assert_int_equal(fixture.accepted, 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);

@@ -91,7 +91,7 @@ static void a_short_chain_of_soon_callbacks_ends_in_its_turn(void **state)
         relays[i].next = i < 4 ? &relays[i + 1] : NULL;
     }
     sp_loop_soon(loop, &relays[0].soon);
-    uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
+    sp_loop_turn(loop, true);
     assert_true(relays[4].turn > 0);
     assert_int_equal(relays[4].turn, relays[0].turn);
     test_loop_end(&loop);
@@ -107,7 +107,7 @@ static void one_that_queues_itself_runs_once_a_turn_and_the_loop_does_not_sleep(
     hop_init(&hop, loop, 1000);
     sp_loop_soon(loop, &hop.soon);
     for (unsigned i = 1; i <= 1000; i++) { /* without any other event to wake it */
-        uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
+        sp_loop_turn(loop, true);
         assert_int_equal(hop.ran, i);
     }
     assert_true(hop.finished);
@@ -128,7 +128,7 @@ static void two_that_queue_each_other_do_not_starve_the_loop(void **state)
     }
     sp_loop_soon(loop, &relays[0].soon);
     for (unsigned i = 0; i < 10; i++)
-        uv_run(sp_loop_uv(loop), UV_RUN_ONCE); /* returns, each time */
+        sp_loop_turn(loop, true); /* returns, each time */
     assert_true(relays[0].turn >= 9 || relays[1].turn >= 9);
     for (unsigned i = 0; i < 2; i++)
         sp_soon_cancel(&relays[i].soon);
@@ -370,7 +370,7 @@ static void a_far_timer_wakes_the_loop_seldom(void **state)
     alarm_start(&alarm, loop, 400);
     before = loop->turns;
     while (!alarm.fired)
-        uv_run(sp_loop_uv(loop), UV_RUN_ONCE);
+        sp_loop_turn(loop, true);
     assert_true(loop->turns - before <= 6);
     test_loop_end(&loop);
 }
@@ -401,7 +401,7 @@ static void what_is_doomed_is_freed_at_the_end_of_the_turn(void **state)
     *thing = (struct thing){.doomed.release = on_released, .released = &released};
     sp_loop_doom(loop, &thing->doomed);
     assert_false(released);
-    uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+    sp_loop_turn(loop, false);
     assert_true(released);
     test_loop_end(&loop);
 }
@@ -419,7 +419,7 @@ static void hooks_run_once_a_turn(void **state)
 
     sp_loop_each_turn(loop, count_turn, &count);
     for (unsigned i = 0; i < 3; i++)
-        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_turn(loop, false);
     assert_int_equal(count, 3);
     test_loop_end(&loop);
 }
@@ -433,10 +433,10 @@ static void a_hook_that_was_taken_off_leaves_its_place(void **state)
     sp_loop_each_turn(loop, count_turn, &counts[0]);
     for (unsigned i = 0; i < 10; i++) { /* more often than there are places */
         sp_loop_each_turn(loop, count_turn, &counts[1]);
-        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_turn(loop, false);
         sp_loop_no_more_turns(loop, &counts[1]);
     }
-    uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+    sp_loop_turn(loop, false);
     assert_int_equal(counts[0], 11);
     assert_int_equal(counts[1], 10);
     test_loop_end(&loop);

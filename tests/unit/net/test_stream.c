@@ -445,7 +445,7 @@ static void splice_through(struct sp_loop *loop, struct sp_stream *from, struct 
             if (fed == len)
                 shutdown(feeder, SHUT_WR);
         }
-        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_turn(loop, false);
         if (!ended) {
             enum sp_err err = sp_stream_splice_in(from, pipe, SIZE_MAX, &moved);
 
@@ -458,7 +458,7 @@ static void splice_through(struct sp_loop *loop, struct sp_stream *from, struct 
         ate += did > 0 ? (size_t)did : 0;
     }
     while (!ended) { /* the end, too, comes through */
-        uv_run(sp_loop_uv(loop), UV_RUN_NOWAIT);
+        sp_loop_turn(loop, false);
         (void)!sp_stream_splice_in(from, pipe, SIZE_MAX, &moved);
         ended = sp_stream_at_end(from);
     }
