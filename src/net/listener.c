@@ -368,17 +368,16 @@ static bool set_options(int fd)
     static const struct {
         int level, name, value;
     } options[] = {
-        {SOL_SOCKET, SO_REUSEADDR, 1},   {SOL_SOCKET, SO_REUSEPORT, 1},
-        {IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1},
-        {IPPROTO_TCP, TCP_KEEPIDLE, 60}, {IPPROTO_TCP, TCP_KEEPINTVL, 15},
-        {IPPROTO_TCP, TCP_KEEPCNT, 4},
+        {SOL_SOCKET, SO_REUSEADDR, 1},
+        {SOL_SOCKET, SO_REUSEPORT, 1},
+        {IPPROTO_TCP, TCP_NODELAY, 1},
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
         if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) != 0)
             return false;
     }
-    return true;
+    return sp_socket_keep_alive(fd);
 }
 
 enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out)

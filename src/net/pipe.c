@@ -180,6 +180,5 @@ enum sp_err sp_stream_splice_out(struct sp_stream *st, struct sp_pipe *pipe, siz
     }
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK)
         return sp_stream_fault(st, errno);
-    st->can_write = false; /* the pipe has bytes, so it is the socket that has no room */
-    return SP_ERR_AGAIN;
+    return sp_stream_no_room(st); /* the pipe has bytes, so it is the socket that has none */
 }

@@ -1,6 +1,6 @@
-/* Streams: one connected socket each, in the loop's epoll set from birth to death (edge-triggered,
- * one epoll_ctl in its whole life). Plain bytes are dealt with here, TLS in tls_stream.c. Loop
- * thread.
+/* Streams: one connected socket each, in the loop's epoll set from birth to death (edge-triggered;
+ * one epoll_ctl in its whole life, two where an accepted socket was ever full). Plain bytes are
+ * dealt with here, TLS in tls_stream.c. Loop thread.
  *
  * What the owner hears, and when: `ready` is called from the loop, by an event or by the stream's
  * "soon" callback. As long as something wanted stays possible after that, it is called again, so an
@@ -9,11 +9,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#define STREAM_EVENTS (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define STREAM_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 /* More parts than this in one call are left for the next. */
 #define PARTS_MAX 64
 
@@ -126,9 +128,11 @@ struct sp_stream *sp_stream_adopt(struct sp_loop *loop, int fd, const struct sp_
     /* A connected socket is worth a try at once; the epoll set tells of its state in any case. */
     st->can_read = !connecting;
     st->can_write = !connecting;
+    st->out_watched = connecting;
     sp_soon_init(&st->soon, on_soon);
     st->doomed.release = on_doomed;
-    if (sp_loop_watch(loop, fd, STREAM_EVENTS, &st->watch) != SP_OK) {
+    if (sp_loop_watch(loop, fd, connecting ? STREAM_EVENTS | EPOLLOUT : STREAM_EVENTS,
+                      &st->watch) != SP_OK) {
         close(fd);
         free(st);
         return NULL;
@@ -236,12 +240,21 @@ enum sp_err sp_stream_read(struct sp_stream *stream, void *into, size_t room, si
     return SP_OK;
 }
 
+enum sp_err sp_stream_no_room(struct sp_stream *st)
+{
+    /* Asked for anew, the kernel looks at the socket's state again: no edge is lost in between. */
+    if (!st->out_watched &&
+        sp_loop_rewatch(st->loop, st->fd, STREAM_EVENTS | EPOLLOUT, &st->watch) != SP_OK)
+        return SP_ERR_IO;
+    st->out_watched = true;
+    st->can_write = false;
+    return SP_ERR_AGAIN;
+}
+
 static enum sp_err write_failed(struct sp_stream *st, int error)
 {
-    if (error == EAGAIN || error == EWOULDBLOCK) {
-        st->can_write = false;
-        return SP_ERR_AGAIN;
-    }
+    if (error == EAGAIN || error == EWOULDBLOCK)
+        return sp_stream_no_room(st);
     return sp_stream_fault(st, error);
 }
 
@@ -281,7 +294,7 @@ enum sp_err sp_stream_write(struct sp_stream *stream, const struct iovec *parts,
         return write_failed(st, errno);
     *len_out = (size_t)sent;
     if (*len_out < offered)
-        st->can_write = false; /* the socket is full: room comes with an edge */
+        (void)sp_stream_no_room(st); /* where that fails, the next write says so */
     return SP_OK;
 }
 
@@ -295,6 +308,31 @@ enum sp_err sp_stream_shutdown(struct sp_stream *stream)
     if (st->tls != NULL)
         return sp_tls_shutdown(st);
     return shutdown(st->fd, SHUT_WR) == 0 ? SP_OK : sp_stream_fault(st, errno);
+}
+
+/* ---- keep-alive ---- */
+
+bool sp_socket_keep_alive(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},
+        {SOL_SOCKET, SO_KEEPALIVE, 1},
+    };
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+        if (setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) != 0)
+            return false;
+    }
+    return true;
+}
+
+void sp_stream_keep_alive(struct sp_stream *stream)
+{
+    (void)sp_socket_keep_alive(check(stream)->fd); /* else the owner's own deadline has to do */
 }
 
 /* ---- death ---- */

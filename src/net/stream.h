@@ -50,6 +50,10 @@ enum sp_err sp_stream_shutdown(struct sp_stream *stream) SP_MUST_CHECK;
 /* Gone at once; sets *stream to NULL; closing NULL is normal. `reset`: with RST instead of FIN. */
 void sp_stream_close(struct sp_stream **stream, bool reset);
 
+/* Has the kernel look after the peer (60 s of silence, then four probes 15 s apart), as it does for
+ * every accepted connection: for one that may wait without a deadline of ours finding out. */
+void sp_stream_keep_alive(struct sp_stream *stream);
+
 bool sp_stream_is_tls(const struct sp_stream *stream);
 /* The peer has ended its direction and everything from it has been read? */
 bool sp_stream_at_end(const struct sp_stream *stream);

@@ -28,23 +28,30 @@ struct sp_stream {
     uint8_t want; /* enum sp_stream_event */
     bool can_read : 1;
     bool can_write : 1;
-    bool no_short : 1;  /* FIN, urgent data or an error is about: a short read proves nothing */
-    bool gone : 1;      /* both directions are dead */
-    bool gone_told : 1; /* and the owner knows */
-    bool ended : 1;     /* the peer's end has been read */
-    bool reset : 1;     /* the end was not a clean one */
-    bool shut : 1;      /* our direction has been ended */
-    bool handshake : 1; /* TLS is not there yet: the owner hears nothing */
+    bool no_short : 1;    /* FIN, urgent data or an error is about: a short read proves nothing */
+    bool gone : 1;        /* both directions are dead */
+    bool gone_told : 1;   /* and the owner knows */
+    bool ended : 1;       /* the peer's end has been read */
+    bool reset : 1;       /* the end was not a clean one */
+    bool shut : 1;        /* our direction has been ended */
+    bool out_watched : 1; /* edges for writing are asked for */
+    bool handshake : 1;   /* TLS is not there yet: the owner hears nothing */
 };
 
 /* A stream on a descriptor whose connect(2) is under way (connecting), or that is connected. `peer`
  * spares a getpeername(2). The descriptor is closed on failure too. */
 struct sp_stream *sp_stream_adopt(struct sp_loop *loop, int fd, const struct sp_addr *peer,
                                   bool connecting) SP_MUST_CHECK;
+/* Keep-alive on any TCP socket; a listening one hands it down. False: the kernel refuses. */
+bool sp_socket_keep_alive(int fd);
 /* What a failed call on the socket says. Marks the stream where the failure is final. */
 enum sp_err sp_stream_fault(struct sp_stream *stream, int error);
 /* The peer's direction has ended, cleanly unless it was reset before. */
 enum sp_err sp_stream_ended(struct sp_stream *stream);
+/* The socket has no room: SP_ERR_AGAIN, and an edge will come when it has. A socket that was
+ * accepted asks for such edges only from here on: most never need one, and each would wake the loop
+ * once in vain when it is new. SP_ERR_IO: the kernel refuses. */
+enum sp_err sp_stream_no_room(struct sp_stream *stream);
 /* Tells the owner soon, if something it wants is possible. */
 void sp_stream_nudge(struct sp_stream *stream);
 

@@ -38,9 +38,8 @@ static enum sp_err read_verdict(struct sp_stream *st, int said, int error)
     case SSL_ERROR_WANT_READ: st->can_read = false; return SP_ERR_AGAIN;
     case SSL_ERROR_WANT_WRITE:
         st->can_read = false;
-        st->can_write = false;
         tls->read_needs_write = true;
-        return SP_ERR_AGAIN;
+        return sp_stream_no_room(st);
     case SSL_ERROR_ZERO_RETURN: return sp_stream_ended(st);
     default: break;
     }
@@ -58,7 +57,7 @@ static enum sp_err write_verdict(struct sp_stream *st, int said, int error)
     struct sp_tls_link *tls = st->tls;
 
     switch (said) {
-    case SSL_ERROR_WANT_WRITE: st->can_write = false; return SP_ERR_AGAIN;
+    case SSL_ERROR_WANT_WRITE: return sp_stream_no_room(st);
     case SSL_ERROR_WANT_READ:
         st->can_write = false;
         st->can_read = false;
@@ -154,9 +153,10 @@ static enum sp_err finish(struct sp_stream *st)
         ERR_clear_error();
         rc = SSL_shutdown(tls->ssl);
         if (rc < 0 && SSL_get_error(tls->ssl, rc) == SSL_ERROR_WANT_WRITE) {
-            tls->notify_due = true;
-            st->can_write = false;
-            return SP_OK;
+            enum sp_err err = sp_stream_no_room(st);
+
+            tls->notify_due = err == SP_ERR_AGAIN;
+            return tls->notify_due ? SP_OK : err;
         }
         ERR_clear_error();
     }
@@ -220,7 +220,8 @@ static void handshake_run(struct sp_stream *st)
     }
     error = errno;
     said = SSL_get_error(tls->ssl, rc);
-    if (said == SSL_ERROR_WANT_READ || said == SSL_ERROR_WANT_WRITE)
+    if (said == SSL_ERROR_WANT_READ ||
+        (said == SSL_ERROR_WANT_WRITE && sp_stream_no_room(st) == SP_ERR_AGAIN))
         return; /* an edge will come */
     handshake_failed(st, said, error);
 }

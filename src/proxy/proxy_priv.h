@@ -32,6 +32,7 @@
 #define EXCHANGES_KEPT 256                 /* per worker */
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
+#define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
 #define DEAD_END_MS    5000                  /* what a dead end of a tunnel had sent may wait */
 #define POOL_BUCKETS   1024                  /* a power of two */
 #define POOL_MAX       1024                  /* idle upstream connections per worker */

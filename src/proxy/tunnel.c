@@ -30,6 +30,7 @@ struct sp_tunnel {
     struct flow down; /* target to client */
     struct sp_soon again;
     uint64_t idle_ms;
+    bool kept_alive; /* the kernel looks after the target's end */
     uint64_t began_us;
     struct sp_access_record record; /* its spans point into `text` and the epoch */
     char text[];
@@ -122,6 +123,8 @@ static enum flow_result move(struct sp_tunnel *t, struct flow *flow)
         return splice_out(t, flow);
     if (flow->ended) {
         flow->shut = true;
+        if (t->up.shut && t->down.shut)
+            return FLOW_DONE; /* the close that follows tells it */
         return sp_stream_shutdown(flow->to) == SP_OK ? FLOW_DONE : FLOW_FAILED;
     }
     if (sp_stream_can_splice(flow->from) && sp_stream_can_splice(flow->to))
@@ -160,6 +163,13 @@ static void add_wants(enum flow_result result, unsigned *from, unsigned *to)
         *to |= SP_STREAM_WRITE;
 }
 
+/* Most tunnels are short or busy. The kernel is asked to look after the target only for those that
+ * have been silent for a while. */
+static uint64_t next_look_ms(const struct sp_tunnel *t)
+{
+    return t->kept_alive || t->idle_ms <= SILENCE_MS ? t->idle_ms : SILENCE_MS;
+}
+
 void sp_tunnel_run(struct sp_tunnel *t)
 {
     struct sp_loop *loop = t->session->proxy->loop;
@@ -178,7 +188,7 @@ void sp_tunnel_run(struct sp_tunnel *t)
     add_wants(down, &target, &client);
     sp_stream_want(t->session->client, client | SP_STREAM_GONE);
     sp_stream_want(t->upstream->stream, target | SP_STREAM_GONE);
-    sp_timer_start(loop, &t->session->timer, t->idle_ms);
+    sp_timer_start(loop, &t->session->timer, next_look_ms(t));
 }
 
 static void on_again(struct sp_soon *soon)
@@ -213,6 +223,14 @@ void sp_tunnel_client_gone(struct sp_tunnel *t)
 
 void sp_tunnel_timed_out(struct sp_tunnel *t)
 {
+    uint64_t waited_ms = next_look_ms(t);
+
+    if (waited_ms < t->idle_ms) {
+        t->kept_alive = true;
+        sp_stream_keep_alive(t->upstream->stream);
+        sp_timer_start(t->session->proxy->loop, &t->session->timer, t->idle_ms - waited_ms);
+        return;
+    }
     end(t, SP_REASON_TIMEOUT);
 }
 
