@@ -136,7 +136,9 @@ enum sp_metric_kind { SP_METRIC_COUNTER, SP_METRIC_GAUGE };
 struct sp_auth_host {
     uint32_t abi_version;
     const char *backend; /* the block's title in the configuration */
-    uv_loop_t *loop;     /* the worker's loop */
+    /* The worker's loop. The host runs it without waiting, when it has an event, a timer that is
+     * due, an active idle handle or a handle to close; prepare and check handles run only then. */
+    uv_loop_t *loop;
 
     /* A line in the error log. Untrusted text is escaped by the host. Any thread. */
     void (*log)(const struct sp_auth_host *host, enum sp_log_level level, const char *fmt, ...)

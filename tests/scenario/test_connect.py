@@ -189,3 +189,21 @@ def test_connect_to_an_address_and_to_ipv6_works(w):
     with w.wire() as c:
         answer = c.ask("CONNECT", "[fd99::20]:443", auth=ALICE)
         own(answer, 502, "connect_failed")
+
+
+def test_a_silent_tunnel_has_the_kernel_look_after_its_target(w):
+    """A target that is gone without a word would else hold its tunnel for tunnel_idle_timeout."""
+    p = w.start()
+    with tunnel(w) as c:
+        c.send(b"hello")
+        assert c.read(5) == b"hello"
+        watched = lambda: kept_alive(p)
+        wait_until("two sockets of the proxy with a keep-alive timer", lambda: watched() == 2, 60)
+        c.send(b"again")
+        assert c.read(5) == b"again"
+
+
+def kept_alive(p):
+    """How many of the proxy's connections the kernel looks after."""
+    said = subprocess.run(["ss", "-tonpH", "state", "established"], stdout=subprocess.PIPE, check=True).stdout.decode()
+    return sum("pid=%d," % p.proc.pid in line and "timer:(keepalive" in line for line in said.splitlines())
