@@ -274,10 +274,9 @@ static void compile_protect(struct compiling *c, const struct sp_config *config)
 
 static bool tables_lack_memory(const struct sp_policy *p)
 {
-    return p->where.hosts.no_memory || p->where.suffixes.no_memory ||
-           p->where.networks.table.no_memory || p->users.table.no_memory ||
-           p->groups.table.no_memory || p->from.networks.table.no_memory ||
-           p->protected.table.no_memory;
+    return p->where.hosts.no_memory || p->where.suffixes.no_memory || p->where.networks.no_memory ||
+           p->users.table.no_memory || p->groups.table.no_memory || p->from.networks.no_memory ||
+           p->protected.no_memory;
 }
 
 static void collect_own(struct compiling *c, const struct sp_addr *listeners, size_t listeners_len)

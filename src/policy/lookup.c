@@ -1,6 +1,6 @@
-/* The few lists of rules that fit a query, dimension by dimension: a walk up the host's labels, a
- * look-up for each prefix length of networks, for the user, and for those of the user's groups that
- * a rule may name. Called by decide.c for each decision; no allocation. */
+/* The few lists of rules that fit a query, dimension by dimension: a walk up the host's labels, the
+ * networks that hold the address, a look-up for the user and for those of the user's groups that a
+ * rule may name. Called by decide.c for each decision; no allocation. */
 #include "policy/walk.h"
 
 #include "util/span.h"
@@ -24,6 +24,17 @@ static void add(struct sp_walk *walk, enum sp_dimension dimension, const struct 
     walk->fittings[walk->fittings_len++] = (struct sp_fitting){
         .items = rules->items, .len = rules->len, .at = 0, .fit = fit};
     walk->dimensions[dimension].len++;
+}
+
+static void add_networks(struct sp_walk *walk, enum sp_dimension dimension,
+                         const struct sp_networks *networks, const struct sp_addr *addr,
+                         enum sp_fit fit)
+{
+    const struct sp_rules *rules;
+    size_t at = 0;
+
+    while ((rules = sp_networks_next(networks, addr, &at)) != NULL)
+        add(walk, dimension, rules, fit);
 }
 
 /* ---- where ---- */
@@ -59,8 +70,8 @@ static void find_where(struct sp_walk *walk)
         add_host(walk, host);
     if (walk->addr == NULL)
         add(walk, SP_DIM_WHERE, &where->with_network, SP_FIT_MAYBE);
-    for (size_t i = 0; walk->addr != NULL && i < where->networks.bits_len; i++)
-        add(walk, SP_DIM_WHERE, sp_networks_find(&where->networks, i, walk->addr), SP_FIT_ADDRESS);
+    else
+        add_networks(walk, SP_DIM_WHERE, &where->networks, walk->addr, SP_FIT_ADDRESS);
 }
 
 /* ---- who ---- */
@@ -190,13 +201,11 @@ static void find_from(struct sp_walk *walk)
 {
     const struct sp_from *from = &walk->policy->from;
 
-    begin(walk, SP_DIM_FROM, from->networks.bits_len == 0);
-    if (from->networks.bits_len == 0)
+    begin(walk, SP_DIM_FROM, from->networks.len == 0);
+    if (from->networks.len == 0)
         return;
     add(walk, SP_DIM_FROM, &from->any, SP_FIT_SURE);
-    for (size_t i = 0; i < from->networks.bits_len; i++)
-        add(walk, SP_DIM_FROM, sp_networks_find(&from->networks, i, walk->query->client),
-            SP_FIT_SURE);
+    add_networks(walk, SP_DIM_FROM, &from->networks, walk->query->client, SP_FIT_SURE);
 }
 
 void sp_lookup_all(struct sp_walk *walk)

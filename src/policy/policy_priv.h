@@ -78,17 +78,35 @@ const struct sp_rules *sp_table_find(const struct sp_table *table, struct sp_spa
                                      uint64_t hash);
 void sp_table_fini(struct sp_table *table);
 
-/* Networks, by prefix length and then by prefix: one look-up for each length that occurs. */
+/* ---- networks.c: rule numbers by network ---- */
+
+#define SP_NETWORKS_FEW 16 /* compared one after another; more are looked up by hash */
+#define SP_NETWORK_NONE UINT32_MAX
+
+struct sp_network {
+    uint64_t ip[2]; /* the bytes of an address, read as words */
+    uint64_t mask[2];
+    struct sp_rules rules;
+    uint8_t bits;
+};
+
+/* Out of memory is remembered, as in a table. */
 struct sp_networks {
-    struct sp_table table;
+    struct sp_network *items; /* each once */
+    size_t len;
+    size_t cap;
+    uint32_t *slots;   /* numbers of items by hash; NULL: they are few */
+    size_t slots_cap;  /* a power of two, at most half of it used */
     uint8_t bits[129]; /* the lengths that occur */
     size_t bits_len;
+    bool no_memory;
 };
 
 void sp_networks_add(struct sp_networks *networks, const struct sp_cidr *cidr, uint32_t rule);
-/* The rules of the network of the i-th length (0 .. bits_len-1) that holds the address; NULL. */
-const struct sp_rules *sp_networks_find(const struct sp_networks *networks, size_t i,
-                                        const struct sp_addr *addr);
+/* One after another, in no order, the networks that hold the address: their rules; NULL: that was
+ * the last. *at is the caller's place, 0 to begin with. No more than 129 hold one. */
+const struct sp_rules *sp_networks_next(const struct sp_networks *networks,
+                                        const struct sp_addr *addr, size_t *at);
 bool sp_networks_have(const struct sp_networks *networks, const struct sp_addr *addr);
 void sp_networks_fini(struct sp_networks *networks);
 
