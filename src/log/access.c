@@ -60,13 +60,18 @@ static bool make_room(struct sp_access_batch *batch, size_t bound)
     return batch->chunk != NULL;
 }
 
+bool sp_access_is_wanted(void)
+{
+    return sp_sink_is_open(SP_SINK_ACCESS);
+}
+
 void sp_access_write(struct sp_access_batch *batch, const struct sp_access_record *record)
 {
     enum sp_log_format format = sp_log_format_now();
     struct sp_chunk *chunk;
 
     if (!sp_sink_is_open(SP_SINK_ACCESS))
-        return; /* access = "": nobody wants it */
+        return; /* access = "" */
     if (format != batch->format) {
         batch->format = format;
         batch->stamp.valid = false;

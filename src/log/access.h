@@ -9,6 +9,8 @@
 
 #include "sallyport/base.h"
 
+#include <stdbool.h>
+
 enum sp_log_format { SP_LOG_JSON, SP_LOG_SQUID, SP_LOG_COMBINED };
 
 /* Why an exchange ended as it did. The words (sp_reason_text) are fixed: log field `reason` and
@@ -82,6 +84,8 @@ struct sp_access_batch; /* one per worker */
 /* NULL: out of memory. Loop thread, as all that follow. */
 struct sp_access_batch *sp_access_batch_new(void) SP_MUST_CHECK;
 void sp_access_batch_free(struct sp_access_batch **batch); /* hands over what is left */
+/* Does anybody want records? Where nobody does (access = ""), none need be made. Any thread. */
+bool sp_access_is_wanted(void);
 void sp_access_write(struct sp_access_batch *batch, const struct sp_access_record *record);
 /* Called by the worker once a turn or so: a batch that has waited long enough is handed over. */
 void sp_access_flush(struct sp_access_batch *batch);

@@ -102,6 +102,11 @@ static void fill_from_request(const struct sp_exchange *x, struct sp_access_reco
         record->user_agent = field->value;
 }
 
+static uint64_t bytes_out(const struct sp_exchange *x)
+{
+    return x->bytes_out + x->down.written;
+}
+
 void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *record,
                         struct sp_access_text *text)
 {
@@ -121,7 +126,7 @@ void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *re
         .reason = x->reason,
         .rule = sp_span_cstr(x->decision.rule),
         .bytes_in = x->bytes_in,
-        .bytes_out = x->bytes_out + x->down.written,
+        .bytes_out = bytes_out(x),
         .ms = since_ms(x),
         .auth_ms = x->times.auth_us / 1000,
         .connect_ms = x->times.connect_us / 1000,
@@ -132,18 +137,25 @@ void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *re
     fill_from_request(x, record);
 }
 
-void sp_exchange_write_access(struct sp_exchange *x)
+static void write_line(struct sp_exchange *x)
 {
-    struct sp_proxy *proxy = x->session->proxy;
     struct sp_access_record record;
     struct sp_access_text text;
 
+    sp_exchange_record(x, &record, &text);
+    sp_proxy_write_access(x->session->proxy, &record);
+}
+
+void sp_exchange_write_access(struct sp_exchange *x)
+{
+    struct sp_proxy *proxy = x->session->proxy;
+
     if (x->switching && x->logged)
         return; /* the tunnel writes it at its end */
-    sp_exchange_record(x, &record, &text);
-    sp_proxy_write_access(proxy, &record);
+    if (sp_access_is_wanted())
+        write_line(x);
     sp_stats_request(proxy->stats, x->status, x->auth.scheme,
                      sp_loop_now_us(proxy->loop) - x->times.head_us);
-    sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)record.bytes_in);
-    sp_stats_add(proxy->stats, SP_STAT_BYTES_OUT, (int64_t)record.bytes_out);
+    sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)x->bytes_in);
+    sp_stats_add(proxy->stats, SP_STAT_BYTES_OUT, (int64_t)bytes_out(x));
 }

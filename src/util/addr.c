@@ -162,12 +162,31 @@ enum sp_err sp_addr_parse(struct sp_addr *addr, struct sp_span text)
     return err;
 }
 
+static char *put_octet(char *at, unsigned octet)
+{
+    if (octet >= 100)
+        *at++ = (char)('0' + octet / 100);
+    if (octet >= 10)
+        *at++ = (char)('0' + octet / 10 % 10);
+    *at++ = (char)('0' + octet % 10);
+    return at;
+}
+
+/* By hand: inet_ntop goes through printf, and two addresses are written for each access line. */
+static void write_v4(const uint8_t *four, char *at)
+{
+    for (size_t i = 0; i < 4; i++) {
+        at = put_octet(at, four[i]);
+        *at++ = i < 3 ? '.' : '\0';
+    }
+}
+
 const char *sp_addr_ip_text(const struct sp_addr *addr, char *text)
 {
     size_t len;
 
     if (sp_addr_is_v4(addr)) {
-        (void)inet_ntop(AF_INET, addr->ip + sizeof(v4_prefix), text, SP_ADDR_TEXT_MAX);
+        write_v4(addr->ip + sizeof(v4_prefix), text);
         return text;
     }
     (void)inet_ntop(AF_INET6, addr->ip, text, SP_ADDR_TEXT_MAX);

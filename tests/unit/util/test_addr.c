@@ -3,6 +3,7 @@
 
 #include "util/span.h"
 
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -106,6 +107,22 @@ static void the_longest_address_fits_its_text(void **state)
                         "[fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe%4294967295]:65535");
 }
 
+/* Every octet in every place, against the C library. */
+static void an_ipv4_address_is_written_as_the_library_does(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 4 * 256; i++) {
+        struct sp_addr addr;
+        char expected[INET_ADDRSTRLEN];
+        char text[SP_ADDR_TEXT_MAX];
+
+        assert_int_equal(sp_addr_parse_ip(&addr, SP_SPAN_LIT("10.200.0.99")), SP_OK);
+        addr.ip[12 + i / 256] = (uint8_t)(i % 256);
+        assert_non_null(inet_ntop(AF_INET, addr.ip + 12, expected, sizeof(expected)));
+        assert_string_equal(sp_addr_ip_text(&addr, text), expected);
+    }
+}
+
 static void a_unix_address_is_no_network_address(void **state)
 {
     struct sockaddr sa = {.sa_family = AF_UNIX};
@@ -163,6 +180,7 @@ int main(void)
         cmocka_unit_test(text_and_back_is_the_same_address),
         cmocka_unit_test(an_address_with_a_port_needs_exactly_that),
         cmocka_unit_test(the_longest_address_fits_its_text),
+        cmocka_unit_test(an_ipv4_address_is_written_as_the_library_does),
         cmocka_unit_test(a_unix_address_is_no_network_address),
         cmocka_unit_test(networks_hold_their_addresses_and_no_other),
         cmocka_unit_test(ipv6_networks_do_not_take_ipv4_in_through_the_mapped_form),
