@@ -154,11 +154,26 @@ uint64_t sp_hash64(struct sp_span bytes)
     return sp_siphash(keyed.sip, bytes);
 }
 
+/* Seven bits a byte, the low ones first; the top bit says that more follow (LEB128). No length is
+ * the beginning of another's, so parts cannot run into each other; and a user and a password fit
+ * into one block of the hash, where eight bytes for each length would make it two. */
+#define LEN_BYTES 10
+
+static size_t put_len(uint8_t *at, size_t len)
+{
+    size_t used = 0;
+
+    for (; len >= 0x80; len >>= 7)
+        at[used++] = (uint8_t)(len | 0x80);
+    at[used++] = (uint8_t)len;
+    return used;
+}
+
 static bool add_part(SHA256_CTX *state, struct sp_span part)
 {
-    uint64_t len = htole64(part.len);
+    uint8_t len[LEN_BYTES];
 
-    return SHA256_Update(state, &len, sizeof(len)) == 1 &&
+    return SHA256_Update(state, len, put_len(len, part.len)) == 1 &&
            (part.len == 0 || SHA256_Update(state, part.base, part.len) == 1);
 }
 

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -42,23 +43,50 @@ static struct sp_digest digest_of(const char *a, const char *b)
     return digest;
 }
 
-/* Alice and her password, each behind its length in eight bytes, little end first. */
+static void assert_hmac(const uint8_t key[64], struct sp_span message, struct sp_digest made)
+{
+    uint8_t expected[32];
+
+    assert_non_null(HMAC(EVP_sha256(), key, 64, (const unsigned char *)message.base, message.len,
+                         expected, NULL));
+    assert_memory_equal(made.bytes, expected, sizeof(expected));
+}
+
+/* Seven bits of a length a byte: one byte up to 127, two from 128 on, three from 16,384 on. */
 static void a_digest_is_the_hmac_of_parts_behind_their_lengths(void **state)
 {
     static const uint64_t sip[2] = {1, 2};
-    static const char message[] = "\5\0\0\0\0\0\0\0alice\6\0\0\0\0\0\0\0secret";
+    static const struct {
+        size_t len;
+        struct sp_span written;
+    } lengths[] = {
+        {0, SP_SPAN_LIT("\0")},
+        {1, SP_SPAN_LIT("\1")},
+        {127, SP_SPAN_LIT("\x7f")},
+        {128, SP_SPAN_LIT("\x80\1")},
+        {300, SP_SPAN_LIT("\xac\2")},
+        {16383, SP_SPAN_LIT("\xff\x7f")},
+        {16384, SP_SPAN_LIT("\x80\x80\1")},
+    };
+    static char message[16384 + 16];
     uint8_t key[64];
-    uint8_t expected[32];
-    struct sp_digest made;
 
     (void)state;
     for (size_t i = 0; i < sizeof(key); i++)
         key[i] = (uint8_t)(i * 7);
     assert_true(sp_hash_set_keys(sip, key));
-    made = digest_of("alice", "secret");
-    assert_non_null(HMAC(EVP_sha256(), key, sizeof(key), (const unsigned char *)message,
-                         sizeof(message) - 1, expected, NULL));
-    assert_memory_equal(made.bytes, expected, sizeof(expected));
+    assert_hmac(key, SP_SPAN_LIT("\5alice\6secret"), digest_of("alice", "secret"));
+    memset(message, 'x', sizeof(message));
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        struct sp_span written = lengths[i].written;
+        struct sp_span part = sp_span_of(message + written.len, lengths[i].len);
+        struct sp_digest made;
+
+        memcpy(message, written.base, written.len);
+        assert_int_equal(sp_digest_make(&made, &part, 1), SP_OK);
+        assert_hmac(key, sp_span_of(message, written.len + part.len), made);
+        memset(message, 'x', written.len);
+    }
 }
 
 static void parts_that_join_to_the_same_bytes_differ(void **state)
