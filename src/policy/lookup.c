@@ -66,7 +66,7 @@ static void find_where(struct sp_walk *walk)
     add(walk, SP_DIM_WHERE, &where->any, SP_FIT_SURE);
     if (host.len > 0 && host.base[host.len - 1] == '.')
         host.len--;
-    if (!walk->query->host_is_ip)
+    if (walk->query->literal == NULL)
         add_host(walk, host);
     if (walk->addr == NULL)
         add(walk, SP_DIM_WHERE, &where->with_network, SP_FIT_MAYBE);
@@ -75,22 +75,6 @@ static void find_where(struct sp_walk *walk)
 }
 
 /* ---- who ---- */
-
-/* Eight bytes at a time: it is asked of each of a user's groups. */
-static bool is_ascii(struct sp_span s)
-{
-    uint64_t bits = 0;
-    uint64_t word;
-    size_t i = 0;
-
-    for (; i + sizeof(word) <= s.len; i += sizeof(word)) {
-        memcpy(&word, s.base + i, sizeof(word));
-        bits |= word;
-    }
-    for (; i < s.len; i++)
-        bits |= (unsigned char)s.base[i];
-    return (bits & 0x8080808080808080u) == 0;
-}
 
 /* Could a rule name it? Most of a user's groups are told apart here, without a hash. */
 static bool passes_filter(const struct sp_names *names, struct sp_span lower)
@@ -111,7 +95,7 @@ static const struct sp_rules *find_name(const struct sp_names *names, struct sp_
 
     if (name.len == 0)
         return NULL;
-    if (!is_ascii(name)) {
+    if (!sp_text_is_ascii(name)) {
         if (sp_text_lower(name, lower, sizeof(lower), &len) != SP_OK || len == 0)
             return NULL;
         name = sp_span_of(lower, len);

@@ -62,11 +62,29 @@ static size_t encode(uint32_t letter, char *out)
     return 4;
 }
 
+/* Eight bytes at a time: it is asked of each name, and of each of a user's groups. */
+bool sp_text_is_ascii(struct sp_span s)
+{
+    uint64_t bits = 0;
+    uint64_t word;
+    size_t i = 0;
+
+    for (; i + sizeof(word) <= s.len; i += sizeof(word)) {
+        memcpy(&word, s.base + i, sizeof(word));
+        bits |= word;
+    }
+    for (; i < s.len; i++)
+        bits |= (unsigned char)s.base[i];
+    return (bits & 0x8080808080808080u) == 0;
+}
+
 bool sp_text_is_utf8(struct sp_span s)
 {
     size_t at = 0;
     uint32_t letter;
 
+    if (sp_text_is_ascii(s))
+        return true; /* as nearly all is */
     while (at < s.len) {
         size_t len = sp_text_decode((struct sp_span){s.base + at, s.len - at}, &letter);
 

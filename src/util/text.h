@@ -9,6 +9,7 @@
 /* The letter at the front of `s` (not empty) in *letter_out; returns how many bytes it takes, 0
  * when no well-formed sequence stands there. */
 size_t sp_text_decode(struct sp_span s, uint32_t *letter_out);
+bool sp_text_is_ascii(struct sp_span s);
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool sp_text_is_utf8(struct sp_span s);
 /* A C0 control, DEL or NUL anywhere? */

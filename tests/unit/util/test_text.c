@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -82,6 +83,23 @@ static void a_small_letter_may_be_longer_than_its_capital(void **state)
     assert_int_equal(len, 3);
 }
 
+/* A byte past ASCII is seen wherever it stands, in whatever length. */
+static void only_ascii_is_ascii(void **state)
+{
+    char text[40];
+
+    (void)state;
+    for (size_t len = 0; len < sizeof(text); len++) {
+        memset(text, 0x7f, sizeof(text));
+        assert_true(sp_text_is_ascii(sp_span_of(text, len)));
+        for (size_t i = 0; i < sizeof(text); i++) {
+            text[i] = (char)0x80;
+            assert_int_equal(sp_text_is_ascii(sp_span_of(text, len)), i >= len);
+            text[i] = 0x7f;
+        }
+    }
+}
+
 static void latin1_becomes_utf8(void **state)
 {
     char out[8];
@@ -145,6 +163,7 @@ int main(void)
         cmocka_unit_test(only_well_formed_sequences_are_utf8),
         cmocka_unit_test(lower_case_reaches_past_ascii),
         cmocka_unit_test(a_small_letter_may_be_longer_than_its_capital),
+        cmocka_unit_test(only_ascii_is_ascii),
         cmocka_unit_test(latin1_becomes_utf8),
         cmocka_unit_test(controls_are_found),
         cmocka_unit_test(what_could_forge_a_line_is_escaped),
