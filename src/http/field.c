@@ -44,13 +44,37 @@ static const struct known_field known_25[] = {
 
 /* The same bytes but for case. `lower` has no bytes that differ from another token byte in bit 5
  * alone, other than letters: '-' (0x2d) has 0x0d beside it, which no token holds. */
-static inline bool same_name(struct sp_span name, struct sp_span lower)
+static inline bool same_letters(const char *name, const char *lower, size_t len)
 {
-    for (size_t i = 0; i < lower.len; i++) {
-        if ((name.base[i] | 0x20) != lower.base[i])
+    for (size_t i = 0; i < len; i++) {
+        if ((name[i] | 0x20) != lower[i])
             return false;
     }
     return true;
+}
+
+static inline bool same_word(const char *name, const char *lower)
+{
+    uint64_t a;
+    uint64_t b;
+
+    memcpy(&a, name, sizeof a);
+    memcpy(&b, lower, sizeof b);
+    return (a | UINT64_C(0x2020202020202020)) == b;
+}
+
+/* Of one length. Eight bytes at a time; the last eight may overlap the ones before. */
+static inline bool same_name(struct sp_span name, struct sp_span lower)
+{
+    const size_t step = sizeof(uint64_t);
+
+    if (lower.len < step)
+        return same_letters(name.base, lower.base, lower.len);
+    for (size_t i = 0; i + step < lower.len; i += step) {
+        if (!same_word(name.base + i, lower.base + i))
+            return false;
+    }
+    return same_word(name.base + lower.len - step, lower.base + lower.len - step);
 }
 
 static inline enum sp_http_field_id among(const struct known_field *known, size_t known_len,

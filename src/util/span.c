@@ -1,7 +1,7 @@
-/* Questions asked of spans: comparing without case, trimming, walking a comma-separated list,
- * reading a number. Pure functions over borrowed bytes; any thread. ASCII only, on purpose: field
- * names and host names have no other letters (RFC 9110 5.1, RFC 1035 2.3.3); names of people go
- * through util/text. */
+/* Questions asked of spans: comparing without case, walking a comma-separated list, reading a
+ * number. Pure functions over borrowed bytes; any thread. ASCII only, on purpose: field names and
+ * host names have no other letters (RFC 9110 5.1, RFC 1035 2.3.3); names of people go through
+ * util/text. */
 #include "util/span.h"
 
 #include <stdlib.h>
@@ -39,22 +39,6 @@ bool sp_span_ends_nocase(struct sp_span s, struct sp_span suffix)
         return true;
     return s.len >= suffix.len &&
            same_nocase(s.base + (s.len - suffix.len), suffix.base, suffix.len);
-}
-
-static bool is_ows(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-struct sp_span sp_span_trim(struct sp_span s)
-{
-    while (s.len > 0 && is_ows(s.base[0])) {
-        s.base++;
-        s.len--;
-    }
-    while (s.len > 0 && is_ows(s.base[s.len - 1]))
-        s.len--;
-    return s;
 }
 
 /* Where the list element that begins at s ends: at a comma outside a quoted string, or at the

@@ -31,8 +31,18 @@ static inline bool sp_span_eq(struct sp_span a, struct sp_span b)
 bool sp_span_eq_nocase(struct sp_span a, struct sp_span b);
 bool sp_span_starts_nocase(struct sp_span s, struct sp_span prefix);
 bool sp_span_ends_nocase(struct sp_span s, struct sp_span suffix);
-/* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). */
-struct sp_span sp_span_trim(struct sp_span s);
+/* Without leading and trailing SP and HTAB (RFC 9110 5.6.3, OWS). Here, since every field's value
+ * is trimmed, and most have one space to lose. */
+static inline struct sp_span sp_span_trim(struct sp_span s)
+{
+    while (s.len > 0 && (s.base[0] == ' ' || s.base[0] == '\t')) {
+        s.base++;
+        s.len--;
+    }
+    while (s.len > 0 && (s.base[s.len - 1] == ' ' || s.base[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
 /* The next element of a comma-separated list (RFC 9110 5.6.1), trimmed, empty ones skipped; `rest`
  * is moved on. False: the list is at its end. Quoted strings are respected. */
 bool sp_span_next_element(struct sp_span *rest, struct sp_span *element_out);
