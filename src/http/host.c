@@ -109,42 +109,18 @@ static bool is_number(struct sp_span label)
            sp_http_all(sp_span_of(label.base + 2, label.len - 2), SP_CHAR_HEX);
 }
 
-/* Four numbers of 0 to 255 without leading zeros. */
-static bool is_dotted_quad(struct sp_span text)
-{
-    unsigned parts = 0;
-    size_t i = 0;
-
-    while (i < text.len) {
-        size_t begin = i;
-        unsigned value = 0;
-
-        for (; i < text.len && text.base[i] != '.'; i++) {
-            if (!sp_http_char_is(text.base[i], SP_CHAR_DIGIT) || i - begin == 3)
-                return false;
-            value = value * 10 + (unsigned)(text.base[i] - '0');
-        }
-        if (i == begin || value > 255 || (text.base[begin] == '0' && i - begin > 1))
-            return false;
-        parts++;
-        i++;
-    }
-    return parts == 4;
-}
-
 /* An IPv6 address has many spellings: it is written anew in the one of RFC 5952. */
 static const char *parse_ipv6(struct sp_span inside, struct sp_http_host *host)
 {
-    struct in6_addr addr;
-
     if (memchr(inside.base, '%', inside.len) != NULL)
         return "an IPv6 address with a zone";
     if (inside.len >= INET6_ADDRSTRLEN)
         return "not an IPv6 address between the brackets";
     memcpy(host->text, inside.base, inside.len);
     host->text[inside.len] = '\0'; /* a NUL within ends it early: then the length differs */
-    if (strlen(host->text) != inside.len || inet_pton(AF_INET6, host->text, &addr) != 1 ||
-        inet_ntop(AF_INET6, &addr, host->text, sizeof host->text) == NULL)
+    host->addr = (struct sp_addr){.port = 0};
+    if (strlen(host->text) != inside.len || inet_pton(AF_INET6, host->text, host->addr.ip) != 1 ||
+        inet_ntop(AF_INET6, host->addr.ip, host->text, sizeof host->text) == NULL)
         return "not an IPv6 address between the brackets";
     host->len = strlen(host->text);
     host->is_ip = true;
@@ -173,7 +149,7 @@ const char *sp_http_host_parse(struct sp_span text, struct sp_http_host *host)
     if (host->len > SP_HTTP_HOST_MAX || !labels_are_sound(host, &last))
         return "a host with an empty or overlong label";
     if (is_number(sp_span_of(host->text + last, host->len - last))) {
-        host->is_ip = is_dotted_quad(sp_span_of(host->text, host->len));
+        host->is_ip = sp_addr_parse_ip(&host->addr, sp_span_of(host->text, host->len)) == SP_OK;
         if (!host->is_ip)
             return "an odd spelling of an IPv4 address";
     }

@@ -5,6 +5,7 @@
 #define SP_HTTP_HTTP_H
 
 #include "sallyport/base.h"
+#include "util/addr.h"
 #include "util/buf.h"
 
 #include <stdbool.h>
@@ -65,6 +66,7 @@ struct sp_http_target {
                             ORIGIN and ASTERISK */
     struct sp_span path; /* origin form to send on: path and query, "/" at least; "*" */
     struct sp_span text; /* as sent, userinfo cut out: for the log */
+    struct sp_addr addr; /* host_is_ip: the address that host spells, without the port */
     uint16_t port;       /* as written, or the scheme's */
     bool host_is_ip;     /* an address literal */
     bool ipv6;           /* written with brackets */

@@ -53,6 +53,7 @@ struct sp_http_scratch {
 struct sp_http_host {
     char text[SP_HTTP_HOST_MAX + 3]; /* room for a trailing dot before it is taken off */
     size_t len;
+    struct sp_addr addr; /* is_ip */
     bool is_ip;
     bool ipv6;
 };

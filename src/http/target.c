@@ -35,6 +35,8 @@ static enum sp_err take_host(struct sp_http_parser *parser, struct sp_span host,
         return sp_http_refuse(parser, 400, why);
     target->host = sp_span_of(parser->host.text, parser->host.len);
     target->host_is_ip = parser->host.is_ip;
+    if (target->host_is_ip)
+        target->addr = parser->host.addr;
     target->ipv6 = parser->host.ipv6;
     return SP_OK;
 }

@@ -287,15 +287,12 @@ static struct sp_policy_decision decide_by_rules(struct sp_walk *walk)
 struct sp_policy_decision sp_policy_decide(const struct sp_policy *policy,
                                            const struct sp_policy_query *query)
 {
-    struct sp_addr literal;
     struct sp_walk walk; /* not cleared: some kilobytes, of which a query uses a few entries */
 
     walk.policy = policy;
     walk.query = query;
-    walk.addr = query->addr;
+    walk.addr = query->addr != NULL ? query->addr : query->literal;
     walk.tm_known = false;
-    if (walk.addr == NULL && query->host_is_ip && sp_addr_parse_ip(&literal, query->host) == SP_OK)
-        walk.addr = &literal;
     if (walk.addr != NULL && sp_own_is(&policy->own, walk.addr, query->port))
         return deny(why_own, "");
     walk.is_protected = walk.addr != NULL && sp_networks_have(&policy->protected, walk.addr);

@@ -36,7 +36,7 @@ struct sp_policy_query {
     const struct sp_addr *client;
     struct sp_span host; /* lower case, as http gives it */
     uint16_t port;
-    bool host_is_ip;
+    const struct sp_addr *literal; /* the address that host spells; NULL: it is a name */
     bool connect;
     struct sp_span method;
     const struct sp_addr *addr; /* the resolved address in question; NULL: not resolved (yet) */

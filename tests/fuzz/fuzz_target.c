@@ -16,6 +16,7 @@ static void must(bool holds)
 static void must_be_one_spelling(const struct sp_http_target *target)
 {
     struct sp_http_host again;
+    struct sp_addr addr;
     char text[512];
     int len = snprintf(text, sizeof text, "%s%.*s%s", target->ipv6 ? "[" : "",
                        SP_SPAN_ARG(target->host), target->ipv6 ? "]" : "");
@@ -26,6 +27,8 @@ static void must_be_one_spelling(const struct sp_http_target *target)
     must(sp_http_host_parse(sp_span_of(text, (size_t)len), &again) == NULL);
     must(sp_span_eq(sp_span_of(again.text, again.len), target->host));
     must(again.is_ip == target->host_is_ip && again.ipv6 == target->ipv6);
+    must(target->host_is_ip == (sp_addr_parse_ip(&addr, target->host) == SP_OK));
+    must(!target->host_is_ip || sp_addr_same_ip(&addr, &target->addr));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -58,18 +58,28 @@ static void one_place_has_one_spelling(void **state)
     check_place("http://a_b-c.test//x", "a_b-c.test", 80, "//x");
 }
 
+static void check_address(const char *text)
+{
+    struct sp_addr expected;
+
+    assert_int_equal(sp_addr_parse_ip(&expected, sp_span_cstr(text)), SP_OK);
+    assert_true(request.target.host_is_ip);
+    assert_memory_equal(&request.target.addr, &expected, sizeof(expected));
+}
+
 static void addresses_are_recognised(void **state)
 {
     (void)state;
     check_place("http://127.0.0.1/", "127.0.0.1", 80, "/");
-    assert_true(request.target.host_is_ip);
+    check_address("127.0.0.1");
     assert_false(request.target.ipv6);
     check_place("http://127.0.0.1./", "127.0.0.1", 80, "/");
     check_place("http://%31%32%37.0.0.1/", "127.0.0.1", 80, "/");
     check_place("http://[::FFFF:127.0.0.1]:81/", "::ffff:127.0.0.1", 81, "/");
-    assert_true(request.target.host_is_ip);
+    check_address("127.0.0.1");
     assert_true(request.target.ipv6);
     check_place("http://[0:0::00:1]/", "::1", 80, "/");
+    check_address("::1");
     check_place("http://1.2.3.4.example/", "1.2.3.4.example", 80, "/");
     assert_false(request.target.host_is_ip);
 }

@@ -94,7 +94,8 @@ static inline struct sp_policy_decision decide(const struct fixture *f, struct a
     };
 
     query.connect = sp_span_eq(query.method, SP_SPAN_LIT("CONNECT"));
-    query.host_is_ip = sp_addr_parse_ip(&literal, query.host) == SP_OK;
+    if (sp_addr_parse_ip(&literal, query.host) == SP_OK)
+        query.literal = &literal;
     if (ask.addr != NULL) {
         addr = addr_of(ask.addr);
         query.addr = &addr;

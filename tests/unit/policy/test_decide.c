@@ -312,10 +312,11 @@ static void a_user_of_very_many_groups_is_found_in_the_last(void **state)
     struct sp_span groups[300];
     struct sp_policy_who who = {SP_SPAN_LIT("a"), groups, 300};
     struct sp_addr client = addr_of("10.0.0.1");
+    struct sp_addr literal = addr_of(OUT);
     struct sp_policy_query query = {.who = &who,
                                     .client = &client,
                                     .host = SP_SPAN_LIT(OUT),
-                                    .host_is_ip = true,
+                                    .literal = &literal,
                                     .port = 80,
                                     .method = SP_SPAN_LIT("GET"),
                                     .wall_ms = MONDAY_NOON};

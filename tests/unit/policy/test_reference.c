@@ -253,8 +253,9 @@ static struct sp_policy_decision compiled(const struct fixture *f, const struct 
     who.user = sp_span_cstr(q->user >= 0 && q->user < (int)COUNT(users) ? users[q->user] : "eve");
     query.who = q->user >= 0 ? &who : NULL;
     query.connect = strcmp(methods[q->method], "CONNECT") == 0;
-    query.host_is_ip = sp_addr_parse_ip(&addr, query.host) == SP_OK;
-    if (q->addr != NULL && !query.host_is_ip) {
+    if (sp_addr_parse_ip(&addr, query.host) == SP_OK) {
+        query.literal = &addr;
+    } else if (q->addr != NULL) {
         addr = addr_of(q->addr);
         query.addr = &addr;
     }
