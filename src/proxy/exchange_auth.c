@@ -39,6 +39,22 @@ static struct sp_policy_decision decide_user(const struct sp_exchange *x,
     return decide(x, &who, addr);
 }
 
+/* An ALLOW is always about an address: the one that was asked about, or the target's literal. */
+static void keep_decision(struct sp_exchange *x, struct sp_policy_decision decision,
+                          const struct sp_addr *addr)
+{
+    x->decision = decision;
+    x->decided = addr != NULL ? *addr : x->request.target.addr;
+}
+
+/* Has this very address been allowed? A second look would find the same: nothing else that a
+ * decision rests on changes within an exchange once the user is known, or need not be. */
+static bool is_allowed(const struct sp_exchange *x, const struct sp_addr *addr)
+{
+    return x->decision.verdict == SP_POLICY_ALLOW && x->decided.scope == addr->scope &&
+           memcmp(x->decided.ip, addr->ip, sizeof(addr->ip)) == 0;
+}
+
 static enum sp_step refuse_by_policy(struct sp_exchange *x)
 {
     return sp_exchange_answer(x, 403, SP_REASON_DENIED, x->decision.why);
@@ -49,7 +65,8 @@ bool sp_exchange_may_connect(void *owner, const struct sp_addr *addr)
 {
     struct sp_exchange *x = owner;
 
-    x->decision = decide_user(x, addr);
+    if (!is_allowed(x, addr))
+        keep_decision(x, decide_user(x, addr), addr);
     return x->decision.verdict == SP_POLICY_ALLOW;
 }
 
@@ -75,7 +92,7 @@ static enum sp_step open_by_address(struct sp_exchange *x, const struct sp_addr 
     bool ask_user = len == 0;
 
     for (size_t i = 0; i < len; i++) {
-        x->decision = decide(x, NULL, &addrs[i]);
+        keep_decision(x, decide(x, NULL, &addrs[i]), &addrs[i]);
         if (x->decision.verdict == SP_POLICY_ALLOW)
             return pass_open(x);
         if (x->decision.verdict != SP_POLICY_DENY)
@@ -116,7 +133,7 @@ static enum sp_step resolve_first(struct sp_exchange *x)
 
 enum sp_step sp_exchange_step_opening(struct sp_exchange *x)
 {
-    x->decision = decide(x, NULL, NULL);
+    keep_decision(x, decide(x, NULL, NULL), NULL);
     switch (x->decision.verdict) {
     case SP_POLICY_ALLOW: return pass_open(x);
     case SP_POLICY_DENY: return refuse_by_policy(x);
@@ -202,7 +219,7 @@ enum sp_step sp_exchange_step_authenticating(struct sp_exchange *x)
 
 enum sp_step sp_exchange_step_deciding(struct sp_exchange *x)
 {
-    x->decision = decide_user(x, NULL);
+    keep_decision(x, decide_user(x, NULL), NULL);
     if (x->decision.verdict == SP_POLICY_DENY)
         return refuse_by_policy(x);
     sp_exchange_enter(x, SP_EXCHANGE_CONNECTING);

@@ -302,7 +302,8 @@ struct sp_exchange {
     struct sp_resolve *resolve;
     struct sp_dial *dial;
     struct sp_policy_decision decision;
-    bool open; /* passed without authentication */
+    struct sp_addr decided; /* the address that an ALLOW in `decision` is about */
+    bool open;              /* passed without authentication */
 
     struct sp_upstream *upstream;
     struct sp_relay up;   /* request's body, client to origin */
