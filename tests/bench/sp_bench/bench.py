@@ -57,6 +57,8 @@ class Bench:
         self.peers = not options.no_peers
         self.squid = self.peers and sides.have(sides.SQUID)
         self.haproxy = self.peers and sides.have(sides.HAPROXY)
+        self.apache = self.peers and sides.have(sides.APACHE)
+        self.apache_gssapi = self.apache and os.path.exists(sides.APACHE_MODULES + "/mod_auth_gssapi.so")
         self.wrk = sides.have("wrk")
 
     # ---- what scenarios ask for ----
@@ -94,6 +96,9 @@ class Bench:
         w = self.world
         return [self.keep(sides.start_haproxy(self.folder("haproxy"), self.origin.address, w.certificate, w.key, self.files))] if self.haproxy else []
 
+    def start_apache(self, auth):
+        return [self.keep(sides.start_apache(self.folder("apache"), auth, self.origin.address, self.world.environment()))] if self.apache else []
+
     def start_sallyport(self, config, name="sallyport"):
         return self.keep(self.sallyports.start(config, name))
 
@@ -103,11 +108,11 @@ class Bench:
     def straight(self):
         return sides.Side("no proxy", self.origin.address)
 
-    def usual(self, haproxy=True):
-        """The four of most scenarios, all knowing one user, sallyport last."""
-        w = self.world
-        squid = self.start_squid(sides.squid_ldap(w.ldap_url(w.dc1, "ldap"))) if self.squid else []
-        return [self.straight()] + (self.start_haproxy() if haproxy else []) + squid + [self.start_sallyport(self.sallyports.config())]
+    def usual(self, haproxy=True, apache=True):
+        """The five of most scenarios, all knowing one user, sallyport last."""
+        url = self.world.ldap_url(self.world.dc1, "ldap")
+        return ([self.straight()] + (self.start_haproxy() if haproxy else []) + self.start_squid(sides.squid_ldap(url)) +
+                (self.start_apache(sides.apache_ldap(url)) if apache else []) + [self.start_sallyport(self.sallyports.config())])
 
     def tokens(self, count):
         """A file of fresh Negotiate tokens."""

@@ -14,7 +14,9 @@ from sp_rig.procs import Proc, run, wait_for_port
 from sp_rig.proxy import Raw
 
 USER = "alice"
-SQUID, HAPROXY = "/usr/sbin/squid", "/usr/sbin/haproxy"
+SQUID, HAPROXY, APACHE = "/usr/sbin/squid", "/usr/sbin/haproxy", "/usr/sbin/apache2"
+APACHE_MODULES = "/usr/lib/apache2/modules"
+APACHE_THREADS = 128        # more than any scenario has connections at work at once, but for the storm, which queues
 
 ORIGIN = """
 worker_processes 1; worker_rlimit_nofile {files}; daemon off; {user}
@@ -68,6 +70,66 @@ frontend in
     default_backend origin
 backend origin
     server origin {origin}
+"""
+APACHE_CONF = """
+ServerRoot {folder}
+DefaultRuntimeDir {folder}
+PidFile {folder}/apache.pid
+ErrorLog {folder}/error.log
+LogLevel crit
+ServerName apache.corp.test
+{user}
+{modules}
+StartServers 1
+ServerLimit 1
+ThreadLimit {threads}
+ThreadsPerChild {threads}
+MaxRequestWorkers {threads}
+MinSpareThreads 1
+MaxSpareThreads {threads}
+MaxConnectionsPerChild 0
+AsyncRequestWorkerFactor 64
+Listen {address}:3129
+ListenBacklog 16384
+Timeout 600
+KeepAlive On
+KeepAliveTimeout 600
+MaxKeepAliveRequests 0
+ProxyRequests On
+ProxyVia Off
+ProxyAddHeaders Off
+AllowCONNECT 8080
+{auth}
+<Proxy "http://{origin}" enablereuse=on max={threads} ttl=600>
+</Proxy>
+"""
+APACHE_LOADS = ("mpm_event", "authn_core", "authz_core", "authz_user", "auth_basic", "ldap", "authnz_ldap", "auth_gssapi", "proxy", "proxy_http",
+                "proxy_connect")
+APACHE_LDAP = """
+LDAPSharedCacheSize 1048576
+LDAPCacheEntries {entries}
+LDAPOpCacheEntries {entries}
+LDAPCacheTTL 7200
+LDAPConnectionPoolTTL -1
+<Proxy "*">
+    AuthType Basic
+    AuthName bench
+    AuthBasicProvider ldap
+    LDAPReferrals off
+    AuthLDAPURL "{url}/ou=people,{base}?uid?sub"
+    AuthLDAPBindDN "{service}"
+    AuthLDAPBindPassword "{password}"
+    Require valid-user
+</Proxy>
+"""
+APACHE_NEGOTIATE = """
+<Proxy "*">
+    AuthType GSSAPI
+    AuthName bench
+    GssapiCredStore keytab:{keytab}
+    GssapiAllowedMech krb5
+    Require valid-user
+</Proxy>
 """
 SLAPD_CONF = """
 include /etc/ldap/schema/core.schema
@@ -240,6 +302,31 @@ def start_haproxy(folder, origin, certificate, key, files):
     proc = Proc("haproxy", [HAPROXY, "-db", "-f", conf], folder + "/out")
     wait_for_port(proc, address, 3128)
     return Side("haproxy", address + ":3128", proc, tls=address + ":3143")
+
+
+def start_apache(folder, auth, origin, environment):
+    """One process of many threads (the event MPM), which uses as many processors as there are. Its connections to the
+    origin are kept, as a forward proxy's own worker would not."""
+    os.makedirs(folder)
+    os.chmod(folder, 0o777)
+    address = space.ADDRESSES["other-client"]
+    modules = [name for name in APACHE_LOADS if name != "auth_gssapi" or "GSSAPI" in auth]
+    conf = write(folder + "/apache.conf", APACHE_CONF.format(
+        folder=folder, address=address, auth=auth, origin=origin, threads=APACHE_THREADS, user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        modules="\n".join("LoadModule %s_module %s/mod_%s.so" % (name, APACHE_MODULES, name) for name in modules)))
+    proc = Proc("apache", [APACHE, "-D", "FOREGROUND", "-f", conf], folder + "/out", env=dict(environment, KRB5RCACHENAME="none:"))
+    wait_for_port(proc, address, 3129)
+    return Side("apache", address + ":3129", proc)
+
+
+def apache_ldap(url, cached=True):
+    """mod_authnz_ldap searches and binds; without its cache where each login is another person's."""
+    return APACHE_LDAP.format(url=url, base=BASE, service=SERVICE_DN, password=SERVICE_PASSWORD, entries=1024 if cached else 0)
+
+
+def apache_negotiate(keytab):
+    """mod_auth_gssapi, with MIT's replay cache off (KRB5RCACHENAME): its best figure, as squid's."""
+    return APACHE_NEGOTIATE.format(keytab=keytab)
 
 
 class Sallyports:

@@ -170,7 +170,7 @@ class IdleClients(Idle):
 
     def prepare(self, bench):
         self._credential = bench.one_credential()
-        return bench.usual()[1:]
+        return bench.usual(apache=False)[1:]
 
     def words(self, bench):
         return ("-u", bench.origin.url("/1k"), "-A", self._credential)
@@ -181,7 +181,7 @@ class IdleTunnels(Idle):
 
     def prepare(self, bench):
         self._credential = bench.one_credential()
-        return bench.usual(haproxy=False)[1:]
+        return bench.usual(haproxy=False, apache=False)[1:]      # a thread of apache's for each
 
     def words(self, bench):
         return ("-m", "CONNECT", "-u", bench.origin.address, "-i", "/1k", "-A", self._credential)
