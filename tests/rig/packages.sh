@@ -4,7 +4,8 @@ BUILD_PACKAGES="gcc cmake ninja-build pkg-config libc6-dev libuv1-dev libldap-de
 libconfuse-dev libc-ares-dev libssl-dev libcrypt-dev libjansson-dev libcap-ng-dev libcmocka-dev"
 RIG_PACKAGES="slapd ldap-utils libsasl2-modules-gssapi-mit krb5-kdc krb5-admin-server krb5-user gss-ntlmssp nginx curl
 openssl iproute2 util-linux python3 python3-gssapi"
-TEST_PACKAGES="clang clang-format libclang-rt-14-dev llvm socat ncat wrk"
+TEST_PACKAGES="clang clang-format libclang-rt-14-dev llvm socat ncat wrk
+strace"
 
 need_packages() {
     local missing=() package
