@@ -222,17 +222,26 @@ def test_post_bodies_on_the_legs_are_drained_and_the_last_arrives(w):
     assert all(b"roxy-Authorization" not in head for _, head in w.odd.heads)
 
 
+def worker_of(record):
+    """An id begins with bits that its worker drew at random when it started; the worker's count stands behind them."""
+    return record["id"][:6]
+
+
 def test_a_replayed_token_is_refused_on_every_worker(w):
     config = w.config()
-    config.top["workers"] = 2
-    w.start(config)
+    config.top["workers"] = 3
+    p = w.start(config)
     for mech in (SPNEGO, KRB5):
         token = w.initiator("alice", mech=mech).value()
         passed(ask(w, auth=token))
-        for _ in range(8):
+        for _ in range(60):                # the kernel deals connections out: each worker gets some of so many
             answer = ask(w, auth=token)
             expect(answer, 407)
             assert answer.challenges[0] == "Negotiate"
+    assert p.stop() == 0                   # all lines are written
+    lines = p.lines()
+    assert sorted(line["status"] for line in lines) == [200] * 2 + [407] * 120, lines
+    assert len({worker_of(line) for line in lines if line["status"] == 407}) == 3, lines
 
 
 def test_a_token_replayed_at_once_on_many_connections_serves_one(w):
