@@ -72,7 +72,7 @@ class Load:
         return os.path.join(self.folder, name)
 
     def missing(self):
-        return [name for name in ("load", "relay", "tokens") if not os.access(self.program(name), os.X_OK)]
+        return [name for name in ("load", "relay", "tokens", "decide") if not os.access(self.program(name), os.X_OK)]
 
     def argv(self, address, seconds, words):
         return [self.binary, "-s", str(seconds)] + [str(w) for w in words] + [address]
