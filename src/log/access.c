@@ -87,8 +87,9 @@ void sp_access_write(struct sp_access_batch *batch, const struct sp_access_recor
         hand_over(batch);
 }
 
-void sp_access_flush(struct sp_access_batch *batch)
+bool sp_access_flush(struct sp_access_batch *batch)
 {
     if (batch->chunk != NULL && coarse_ms() - batch->since_ms >= BATCH_AGE_MS)
         hand_over(batch);
+    return batch->chunk != NULL;
 }

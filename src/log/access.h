@@ -87,7 +87,8 @@ void sp_access_batch_free(struct sp_access_batch **batch); /* hands over what is
 /* Does anybody want records? Where nobody does (access = ""), none need be made. Any thread. */
 bool sp_access_is_wanted(void);
 void sp_access_write(struct sp_access_batch *batch, const struct sp_access_record *record);
-/* Called by the worker once a turn or so: a batch that has waited long enough is handed over. */
-void sp_access_flush(struct sp_access_batch *batch);
+/* Called by the worker once a turn or so: a batch that has waited long enough is handed over. True:
+ * lines still wait, and it is to be called again within a moment. */
+bool sp_access_flush(struct sp_access_batch *batch);
 
 #endif

@@ -186,15 +186,16 @@ static void update_listeners(struct sp_proxy *proxy)
 
 /* ---- life ---- */
 
+/* A batch is flushed at the end of a turn once it is old enough; a worker at rest has no turns, so
+ * as long as lines wait, one is ordered. */
 static void each_turn(void *owner)
 {
     struct sp_proxy *proxy = owner;
 
-    sp_access_flush(proxy->access);
+    if (sp_access_flush(proxy->access) && !sp_timer_active(&proxy->access_timer))
+        sp_timer_start(proxy->loop, &proxy->access_timer, ACCESS_WAIT_MS);
 }
 
-/* The batch is flushed at the end of a turn once it is old enough; a worker at rest has no turns,
- * so the first line of a batch orders one. */
 static void on_access_wait(struct sp_timer *timer)
 {
     (void)timer; /* the turn is all that was wanted */
@@ -203,8 +204,6 @@ static void on_access_wait(struct sp_timer *timer)
 void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record *record)
 {
     sp_access_write(proxy->access, record);
-    if (!sp_timer_active(&proxy->access_timer))
-        sp_timer_start(proxy->loop, &proxy->access_timer, ACCESS_WAIT_MS);
 }
 
 /* Its access line says that it did not end by itself. */

@@ -29,6 +29,19 @@ def test_one_line_for_each_exchange_with_all_fields(w):
     assert [line["auth"] for line in lines] == ["none", "directory", "cache"]
 
 
+def test_the_last_lines_of_a_burst_come_without_another_event(w):
+    """They once waited for the worker's next wake-up where the burst outlasted the batch that had ordered one."""
+    p = w.start()
+    count = 0
+    with w.wire() as c:
+        for length in (0.26, 0.3, 0.34, 0.4, 0.6):
+            end = time.monotonic() + length
+            while time.monotonic() < end:
+                passed(c.ask("GET", ECHO, auth=ALICE))
+                count += 1
+            p.line(count, 2.0)      # the connection stays open, and silent
+
+
 def test_bytes_are_counted_on_the_clients_side_with_heads(w):
     p = w.start()
     with w.wire() as c:
