@@ -141,6 +141,7 @@ pidfile {folder}/slapd.pid
 argsfile {folder}/slapd.args
 sizelimit 10
 threads 4
+loglevel 0
 access to attrs=userPassword by anonymous auth by * none
 access to * by dn.exact="{service}" read by * none
 database mdb
