@@ -74,25 +74,38 @@ struct sp_ldap_server *sp_ldap_backend_pick(struct sp_auth_backend *backend, uin
     return probed;
 }
 
-/* ---- answers ---- */
+/* ---- requests and answers, together ---- */
 
-static void on_soon(uv_timer_t *timer)
+/* Many logins begin and end in one turn of a busy loop: their searches go out in one piece, which
+ * wakes the directory once. An idle handle is no timer to be sorted in, and an active one keeps the
+ * loop from sleeping. */
+static void on_soon(uv_idle_t *soon)
 {
-    struct sp_auth_backend *backend = timer->data;
+    struct sp_auth_backend *backend = soon->data;
     struct sp_list ready;
     struct sp_list *node;
 
+    (void)uv_idle_stop(soon);
+    for (size_t i = 0; i < backend->servers_len; i++) {
+        if (backend->servers[i].service != NULL)
+            sp_ldap_conn_flush(backend->servers[i].service);
+    }
     sp_list_init(&ready);
     sp_list_move_all(&ready, &backend->answered);
     while ((node = sp_list_shift(&ready)) != NULL)
         sp_ldap_login_report(sp_container_of(node, struct sp_ldap_login, link));
 }
 
+void sp_ldap_backend_soon(struct sp_auth_backend *backend)
+{
+    if (!backend->closing)
+        (void)uv_idle_start(&backend->soon, on_soon); /* does nothing where it is active */
+}
+
 void sp_ldap_backend_answered(struct sp_auth_backend *backend, struct sp_ldap_login *login)
 {
     sp_list_push(&backend->answered, &login->link);
-    if (!uv_is_active((const uv_handle_t *)&backend->soon))
-        (void)uv_timer_start(&backend->soon, on_soon, 0, 0);
+    sp_ldap_backend_soon(backend);
 }
 
 /* ---- life ---- */
@@ -117,18 +130,18 @@ void sp_ldap_backend_part_gone(struct sp_auth_backend *backend)
         closed(owner);
 }
 
-static void on_timer_closed(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
     sp_ldap_backend_part_gone(handle->data);
 }
 
-static bool init_timers(struct sp_auth_backend *backend)
+static bool init_handles(struct sp_auth_backend *backend)
 {
     if (uv_timer_init(backend->host->loop, &backend->clock) != 0)
         return false;
-    if (uv_timer_init(backend->host->loop, &backend->soon) != 0)
-        return false; /* uv_timer_init cannot fail on a loop that runs; nothing to undo on one that
-                         does not */
+    if (uv_idle_init(backend->host->loop, &backend->soon) != 0)
+        return false; /* neither can fail on a loop that runs; nothing to undo on one that does not
+                       */
     backend->clock.data = backend;
     backend->soon.data = backend;
     backend->parts = 2;
@@ -150,7 +163,7 @@ static enum sp_err ldap_open(struct sp_auth_config *config, const struct sp_auth
     sp_list_init(&backend->answered);
     atomic_init(&backend->stop, false);
     backend->servers = calloc(config->servers_len, sizeof(*backend->servers));
-    if (backend->servers == NULL || !init_timers(backend)) {
+    if (backend->servers == NULL || !init_handles(backend)) {
         backend_free(backend);
         return SP_ERR_NOMEM;
     }
@@ -175,8 +188,8 @@ static void ldap_close(struct sp_auth_backend **backend_ref, sp_auth_closed_cb c
     atomic_store(&backend->stop, true);
     for (size_t i = 0; i < backend->servers_len; i++)
         sp_ldap_server_close(&backend->servers[i]);
-    uv_close((uv_handle_t *)&backend->clock, on_timer_closed);
-    uv_close((uv_handle_t *)&backend->soon, on_timer_closed);
+    uv_close((uv_handle_t *)&backend->clock, on_handle_closed);
+    uv_close((uv_handle_t *)&backend->soon, on_handle_closed);
 }
 
 /* ---- the table ---- */

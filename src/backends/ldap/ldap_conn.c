@@ -252,11 +252,23 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     drain(conn);
 }
 
-/* Readable always; writable while the socket owes us room. */
+void sp_ldap_conn_flush(struct sp_ldap_conn *conn)
+{
+    if (conn->wire == NULL || !sp_ldap_wire_holds(conn->wire))
+        return;
+    if (sp_ldap_wire_flush(conn->wire) == SP_OK)
+        watch(conn);
+    else
+        sp_ldap_conn_lost(conn, "the server closed the connection");
+}
+
+/* Readable always; writable while the socket owes us room. What the wire holds goes out soon. */
 static void watch(struct sp_ldap_conn *conn)
 {
     int events = UV_READABLE | (sp_ldap_wire_wants_write(conn->wire) ? UV_WRITABLE : 0);
 
+    if (sp_ldap_wire_holds(conn->wire))
+        sp_ldap_backend_soon(conn->server->backend);
     if (events == conn->events)
         return;
     conn->events = events;
@@ -357,6 +369,8 @@ static void dial_succeeded(struct sp_ldap_conn *conn, struct sp_ldap_dial_report
     if (report->renew_after_ms > 0)
         conn->renew_at_ms = sp_ldap_now_ms(backend) + report->renew_after_ms;
     conn->used = conn->service;
+    if (conn->service)
+        sp_ldap_wire_hold(conn->wire);
     conn_enter(conn, SP_LDAP_CONN_IDLE);
     sp_ldap_server_well(server);
     drain(conn); /* TLS may hold bytes that no poll will announce; then it is watched */

@@ -81,7 +81,7 @@ struct sp_auth_backend {
     const struct sp_auth_host *host;
     uv_timer_t clock;      /* to the earliest deadline of anything */
     uint64_t clock_due_ms; /* SP_LDAP_NEVER: not running */
-    uv_timer_t soon;       /* tells `answered` in the next turn */
+    uv_idle_t soon;        /* sends what wires hold and tells `answered`, in the next turn */
     struct sp_list answered;
     unsigned parts; /* uv handles and dials that are still out */
     bool closing;
@@ -102,6 +102,8 @@ void sp_ldap_backend_part_gone(struct sp_auth_backend *backend);
 struct sp_ldap_server *sp_ldap_backend_pick(struct sp_auth_backend *backend, uint32_t tried);
 bool sp_ldap_backend_other_up(const struct sp_auth_backend *backend,
                               const struct sp_ldap_server *server);
+/* There is something to send or to tell in the next turn, which will come at once. */
+void sp_ldap_backend_soon(struct sp_auth_backend *backend);
 void sp_ldap_backend_answered(struct sp_auth_backend *backend, struct sp_ldap_login *login);
 
 /* ---- server ---- */
@@ -194,6 +196,8 @@ enum sp_err sp_ldap_conn_send_bind(struct sp_ldap_conn *conn,
                                    struct sp_ldap_login *login) SP_MUST_CHECK;
 enum sp_err sp_ldap_conn_send_search(struct sp_ldap_conn *conn,
                                      struct sp_ldap_login *login) SP_MUST_CHECK;
+/* What its wire holds goes out. The connection may be gone afterwards. */
+void sp_ldap_conn_flush(struct sp_ldap_conn *conn);
 /* The login no longer waits for what is in flight for it on its conn. */
 void sp_ldap_conn_forget(struct sp_ldap_conn *conn, struct sp_ldap_login *login);
 /* The connection broke with what was in flight. */

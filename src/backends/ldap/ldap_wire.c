@@ -21,6 +21,7 @@
 
 #define READ_AHEAD   8192
 #define UNSENT_MAX   (1024u * 1024u) /* a server that takes nothing while so much waits is gone */
+#define HELD_MAX     16384u          /* more than this is not held, it goes out at once */
 #define INCOMING_MAX (8u * 1024u * 1024u) /* of one answer; a group entry may be large */
 #define STOP_LOOK_MS 100                  /* how soon a waiting pool thread sees *stop */
 
@@ -30,6 +31,9 @@ struct sp_ldap_wire {
     LDAP *ld;
     bool layered;
     bool gone; /* end of stream or an error was seen: nothing more will come */
+    bool held; /* what is written waits for a flush */
+    bool full; /* the socket did not take all of `unsent` */
+    bool dry;  /* the last read took all that the socket had */
     struct sp_buf unsent;
     size_t in_start;
     size_t in_len;
@@ -67,6 +71,7 @@ static ssize_t raw_read(struct sp_ldap_wire *wire, char *into, size_t len)
     do {
         got = recv(wire->fd, into, len, MSG_DONTWAIT);
     } while (got < 0 && errno == EINTR);
+    wire->dry = got > 0 && (size_t)got < len;
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK))
         wire->gone = true;
     return got;
@@ -89,7 +94,8 @@ static ssize_t raw_write(struct sp_ldap_wire *wire, const char *from, size_t len
     return put;
 }
 
-/* One read of what the socket has, when nothing is left of the last one. */
+/* One read of what the socket has, when nothing is left of the last one. After one that emptied the
+ * socket, the next is known to find nothing, and is not made. */
 static ssize_t fill(struct sp_ldap_wire *wire)
 {
     ssize_t got;
@@ -98,6 +104,11 @@ static ssize_t fill(struct sp_ldap_wire *wire)
         return (ssize_t)wire->in_len;
     if (wire->gone)
         return 0;
+    if (wire->dry) {
+        wire->dry = false;
+        errno = EWOULDBLOCK;
+        return -1;
+    }
     got = raw_read(wire, wire->in, sizeof(wire->in));
     if (got > 0) {
         wire->in_start = 0;
@@ -145,28 +156,46 @@ static ber_slen_t layer_read(Sockbuf_IO_Desc *layer, void *into, ber_len_t len)
     return (ber_slen_t)len;
 }
 
+/* As much of it as the socket takes. */
+static void send_unsent(struct sp_ldap_wire *wire)
+{
+    ssize_t put = 0;
+
+    while (wire->unsent.len > 0 && put >= 0 && !wire->gone) {
+        struct sp_span bytes = sp_buf_span(&wire->unsent);
+
+        put = raw_write(wire, bytes.base, bytes.len);
+        if (put > 0)
+            sp_buf_consume(&wire->unsent, (size_t)put);
+    }
+    wire->full = wire->unsent.len > 0;
+    if (!wire->full)
+        sp_buf_wipe(&wire->unsent);
+}
+
+static bool must_go(const struct sp_ldap_wire *wire)
+{
+    return !wire->full && wire->unsent.len > (wire->held ? HELD_MAX : 0);
+}
+
 /* Takes everything, up to a bound: libldap's own handling of a full socket would have it wait. */
 static ber_slen_t layer_write(Sockbuf_IO_Desc *layer, void *from, ber_len_t len)
 {
     struct sp_ldap_wire *wire = layer->sbiod_pvt;
     ssize_t put = 0;
 
-    if (wire->gone) {
-        errno = EPIPE;
-        return -1;
-    }
-    if (wire->unsent.len == 0)
+    if (wire->unsent.len == 0 && !wire->gone && !wire->held)
         put = raw_write(wire, from, len);
-    if (put < 0 && wire->gone)
-        return -1;
     if (put < 0)
         put = 0;
-    if (sp_buf_append(&wire->unsent, sp_span_of((char *)from + put, len - (size_t)put)) != SP_OK) {
+    if (sp_buf_append(&wire->unsent, sp_span_of((char *)from + put, len - (size_t)put)) != SP_OK)
         wire->gone = true;
-        errno = ENOBUFS;
-        return -1;
-    }
-    return (ber_slen_t)len;
+    else if (must_go(wire))
+        send_unsent(wire);
+    if (!wire->gone)
+        return (ber_slen_t)len;
+    errno = EPIPE;
+    return -1;
 }
 
 static int layer_close(Sockbuf_IO_Desc *layer)
@@ -241,6 +270,8 @@ void sp_ldap_wire_free(struct sp_ldap_wire **wire_ref)
         return;
     if (wire->ld != NULL)
         ldap_unbind_ext(wire->ld, NULL, NULL);
+    if (!wire->full)
+        send_unsent(wire); /* the last words, where there is room for them */
     if (wire->tls != NULL) {
         if (SSL_is_init_finished(wire->tls) && !wire->gone)
             (void)SSL_shutdown(wire->tls); /* our close_notify; theirs is not waited for */
@@ -283,6 +314,7 @@ SSL *sp_ldap_wire_start_tls(struct sp_ldap_wire *wire, SSL_CTX *context)
     }
     SSL_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     wire->tls = tls;
+    wire->dry = false; /* OpenSSL reads for itself from here on, and says so */
     return tls;
 }
 
@@ -293,26 +325,25 @@ void sp_ldap_wire_set_layered(struct sp_ldap_wire *wire)
 
 /* ---- moving bytes ---- */
 
+void sp_ldap_wire_hold(struct sp_ldap_wire *wire)
+{
+    wire->held = true;
+}
+
+bool sp_ldap_wire_holds(const struct sp_ldap_wire *wire)
+{
+    return wire->unsent.len > 0 && !wire->full;
+}
+
 bool sp_ldap_wire_wants_write(const struct sp_ldap_wire *wire)
 {
-    return wire->unsent.len > 0;
+    return wire->full;
 }
 
 enum sp_err sp_ldap_wire_flush(struct sp_ldap_wire *wire)
 {
-    while (wire->unsent.len > 0 && !wire->gone) {
-        struct sp_span bytes = sp_buf_span(&wire->unsent);
-        ssize_t put = raw_write(wire, bytes.base, bytes.len);
-
-        if (put < 0)
-            break;
-        sp_buf_consume(&wire->unsent, (size_t)put);
-    }
-    if (wire->gone)
-        return SP_ERR_CLOSED;
-    if (wire->unsent.len == 0)
-        sp_buf_wipe(&wire->unsent);
-    return SP_OK;
+    send_unsent(wire);
+    return wire->gone ? SP_ERR_CLOSED : SP_OK;
 }
 
 enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_out)

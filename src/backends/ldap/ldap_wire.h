@@ -40,6 +40,11 @@ SSL *sp_ldap_wire_start_tls(struct sp_ldap_wire *wire, SSL_CTX *context) SP_MUST
 /* libldap has laid a SASL security layer on top: what is ready can no longer be told from here. */
 void sp_ldap_wire_set_layered(struct sp_ldap_wire *wire);
 
+/* From now on what is written waits for flush, so that many requests go out in one piece; only what
+ * is too much to hold goes at once. */
+void sp_ldap_wire_hold(struct sp_ldap_wire *wire);
+/* Bytes wait for flush. */
+bool sp_ldap_wire_holds(const struct sp_ldap_wire *wire);
 /* Bytes that the socket did not take yet: watch for writable and call flush. */
 bool sp_ldap_wire_wants_write(const struct sp_ldap_wire *wire);
 /* SP_ERR_CLOSED: the connection is gone. */

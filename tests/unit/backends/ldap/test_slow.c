@@ -1,6 +1,7 @@
 /* What a real slapd does not do on command: answer one login slowly, or fall silent on connections
- * that a firewall forgot. A relay stands between and does it. Also Active Directory's answers, from
- * a responder that speaks just enough LDAP to refuse a bind in AD's own words. */
+ * that a firewall forgot. A relay stands between and does it, and counts how requests arrive. Also
+ * Active Directory's answers, from a responder that speaks just enough LDAP to refuse a bind in
+ * AD's own words. */
 #include "bench_ldap.h"
 
 #include <arpa/inet.h>
@@ -23,6 +24,7 @@ struct relay {
     atomic_bool end;
     int pairs[PAIRS][2];
     bool held[PAIRS];
+    atomic_uint searches; /* pieces from clients that hold one or more */
     size_t len;
     const char *refusal; /* a responder: the diagnostic of every bind, with result 49 */
 };
@@ -82,6 +84,8 @@ static void pass_on(struct relay *r, size_t i, int from)
         answer_refusal(r, r->pairs[i][0], (unsigned char *)bytes, (size_t)got);
         return;
     }
+    if (from == 0 && memmem(bytes, (size_t)got, "inetOrgPerson", 13) != NULL)
+        atomic_fetch_add(&r->searches, 1);
     if (r->holds != NULL && memmem(bytes, (size_t)got, r->holds, strlen(r->holds)) != NULL)
         r->held[i] = true;
     else if (write(r->pairs[i][1 - from], bytes, (size_t)got) != got)
@@ -180,6 +184,30 @@ static void one_slow_login_delays_no_other(void **state)
     test_slapd_free(&slapd);
 }
 
+static void searches_of_one_turn_go_out_together(void **state)
+{
+    struct test_slapd *slapd = test_slapd_new(&(struct test_slapd_setup){.ppolicy = false});
+    struct relay *r = relay_new(test_slapd_port(slapd), NULL, NULL);
+    struct bench *b = bench_through(r);
+    struct asked many[20];
+    struct asked a;
+
+    (void)state;
+    set(b, "timeout", "5s");
+    bench_open(b);
+    login(b, &a, "alice", "alice"); /* now the connections stand */
+    assert_int_equal(atomic_load(&r->searches), 1);
+    for (size_t i = 0; i < 20; i++)
+        ask(b, &many[i], "alice", "alice");
+    wait_for(b, many, 20, 15000);
+    for (size_t i = 0; i < 20; i++)
+        assert_int_equal(many[i].verdict, SP_VERDICT_ALLOW);
+    assert_int_equal(atomic_load(&r->searches), 2);
+    bench_free(b);
+    relay_free(r);
+    test_slapd_free(&slapd);
+}
+
 static void check_active_directory(const char *data, enum sp_verdict verdict, const char *reason)
 {
     char text[120];
@@ -215,6 +243,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_slow_login_delays_no_other),
+        cmocka_unit_test(searches_of_one_turn_go_out_together),
         cmocka_unit_test(active_directorys_answers_are_understood),
     };
 
