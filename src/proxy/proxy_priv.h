@@ -35,7 +35,7 @@
 #define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
 #define DEAD_END_MS    5000                  /* what a dead end of a tunnel had sent may wait */
 #define POOL_BUCKETS   1024                  /* a power of two */
-#define POOL_MAX       1024                  /* idle upstream connections per worker */
+#define POOL_MAX       1024                  /* upstream connections beyond one for each client */
 #define BOUND_MAX      8                     /* upstream connections that belong to one client */
 #define RELAY_BUDGET   16                    /* moves in one go before others get their turn */
 #define SPLICE_FROM    ((uint64_t)16 * 1024) /* bodies at least that long go by the kernel */
@@ -87,7 +87,6 @@ struct sp_proxy {
     struct sp_list listeners; /* struct proxy_listener, see proxy.c */
 
     struct sp_list pool; /* idle upstreams, oldest first */
-    size_t pool_len;
     struct sp_upstream *pool_bucket[POOL_BUCKETS];
     size_t upstreams_len; /* alive, idle or not */
 

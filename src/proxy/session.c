@@ -404,6 +404,7 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
     sp_soon_init(&session->next, on_soon);
     sp_timer_init(&session->timer, on_timeout);
     sp_list_push(&proxy->sessions, &session->link);
+    proxy->sessions_len++;
     sp_stats_add(proxy->stats, SP_STAT_CONNECTIONS, 1);
     sp_stream_own(stream, session_ready, session);
     start_timer(session, limits_of(session)->client_header_timeout_ms);
@@ -432,6 +433,7 @@ void sp_session_close(struct sp_session *session)
     sp_tls_server_unref(&session->tls);
     sp_epoch_unref(&session->epoch);
     sp_list_remove(&session->link);
+    proxy->sessions_len--;
     sp_stats_add(proxy->stats, SP_STAT_CONNECTIONS, -1);
     sp_loop_doom(proxy->loop, &session->doomed);
     sp_proxy_check_drained(proxy);

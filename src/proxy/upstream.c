@@ -38,7 +38,6 @@ static void pool_remove(struct sp_upstream *upstream)
         at = &(*at)->chain;
     *at = upstream->chain;
     upstream->pooled = false;
-    upstream->proxy->pool_len--;
 }
 
 static void pool_insert(struct sp_upstream *upstream)
@@ -49,7 +48,6 @@ static void pool_insert(struct sp_upstream *upstream)
     upstream->chain = *at;
     *at = upstream;
     upstream->pooled = true;
-    proxy->pool_len++;
     sp_list_push(&proxy->pool, &upstream->link);
 }
 
@@ -204,6 +202,18 @@ static bool is_at_rest(struct sp_upstream *upstream)
            sp_stream_is_quiet(upstream->stream);
 }
 
+/* One connection for each client, and some: with fewer, many busy clients would have each other's
+ * closed. Those at work are counted with those that wait, so that descriptors stay bounded by the
+ * number of clients. The oldest gives way. */
+static void make_room_in_pool(struct sp_proxy *proxy)
+{
+    if (proxy->upstreams_len > proxy->sessions_len + POOL_MAX && !sp_list_empty(&proxy->pool)) {
+        struct sp_upstream *oldest = sp_container_of(proxy->pool.next, struct sp_upstream, link);
+
+        sp_upstream_close(&oldest, false);
+    }
+}
+
 void sp_upstream_keep(struct sp_upstream **upstream, struct sp_list *bound, uint64_t idle_ms)
 {
     struct sp_upstream *kept = *upstream;
@@ -221,12 +231,7 @@ void sp_upstream_keep(struct sp_upstream **upstream, struct sp_list *bound, uint
         make_room(bound);
         sp_list_push(bound, &kept->link);
     } else {
-        if (proxy->pool_len >= POOL_MAX) {
-            struct sp_upstream *oldest = sp_container_of(proxy->pool.next, struct sp_upstream,
-                                                         link);
-
-            sp_upstream_close(&oldest, false);
-        }
+        make_room_in_pool(proxy);
         pool_insert(kept);
     }
     sp_stream_want(kept->stream, SP_STREAM_READ);
