@@ -125,6 +125,7 @@ static enum sp_step step_reading(struct sp_exchange *x)
     enum sp_err err;
 
     for (;;) {
+        sp_slab_shrink(s->proxy, &s->in);
         err = sp_http_parse_request(x->parser, sp_buf_span(&s->in), &x->request, &fault);
         if (err == SP_OK)
             return head_complete(x);
@@ -334,17 +335,15 @@ static struct sp_exchange *from_stock(struct sp_proxy *proxy, const struct sp_ht
 static void to_stock(struct sp_proxy *proxy, struct sp_exchange *x, bool current)
 {
     struct sp_http_parser *parser = x->parser;
-    struct sp_http_parser *response_parser = x->response_parser;
 
-    if (!current || proxy->spare_exchanges_len >= EXCHANGES_KEPT) {
+    proxy->exchanges_len--;
+    if (!current || proxy->spare_exchanges_len >= EXCHANGES_KEPT + proxy->exchanges_len) {
         sp_http_parser_free(&parser);
-        sp_http_parser_free(&response_parser);
         free(x);
         return;
     }
     memset(x, 0, sizeof(*x));
     x->parser = parser;
-    x->response_parser = response_parser;
     x->spare = proxy->spare_exchanges;
     proxy->spare_exchanges = x;
     proxy->spare_exchanges_len++;
@@ -357,6 +356,7 @@ struct sp_exchange *sp_exchange_new(struct sp_session *session)
 
     if (x == NULL)
         return NULL;
+    proxy->exchanges_len++;
     x->magic = EXCHANGE_MAGIC;
     x->state = SP_EXCHANGE_READING;
     x->session = session;
@@ -404,6 +404,7 @@ void sp_exchange_free(struct sp_exchange **exchange)
         sp_upstream_close(&x->upstream, true);
     sp_identity_unref(&x->identity);
     sp_exchange_forget_credential(x);
+    sp_exchange_return_parser(x);
     sp_slab_return(proxy, &x->head);
     current = x->epoch == proxy->epoch;
     sp_epoch_unref(&x->epoch);

@@ -4,6 +4,7 @@
 #include "proxy/proxy_priv.h"
 
 #include "util/hash.h"
+#include "util/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,11 @@ struct proxy_listener {
     struct sp_proxy *proxy;
     struct sp_listener *listener;
     struct sp_addr addr;
+};
+
+/* A spare one; what is in use is plain bytes. */
+struct spare_head {
+    struct spare_head *next;
 };
 
 /* ---- epochs ---- */
@@ -93,14 +99,52 @@ enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max)
     return SP_OK;
 }
 
+static void head_return(struct sp_proxy *proxy, struct sp_buf *buf)
+{
+    struct spare_head *head = (void *)buf->base;
+
+    head->next = proxy->spare_heads;
+    proxy->spare_heads = head;
+    proxy->spare_heads_len++;
+    sp_buf_init(buf, buf->max);
+}
+
 void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf)
 {
+    if (buf->base != NULL && buf->cap == HEAD_SIZE &&
+        proxy->spare_heads_len < EXCHANGES_KEPT + proxy->exchanges_len) {
+        head_return(proxy, buf);
+        return;
+    }
     if (buf->base != NULL && buf->cap == SLAB_SIZE && proxy->spare_slabs_len < SLABS_KEPT) {
         proxy->spare_slabs[proxy->spare_slabs_len++] = buf->base;
         sp_buf_init(buf, buf->max);
         return;
     }
     sp_buf_reset(buf);
+}
+
+void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf)
+{
+    struct sp_span bytes = sp_buf_span(buf);
+    struct spare_head *head = proxy->spare_heads;
+
+    if (buf->cap != SLAB_SIZE || bytes.len > HEAD_SIZE)
+        return;
+    if (head != NULL) {
+        proxy->spare_heads = head->next;
+        proxy->spare_heads_len--;
+    } else {
+        head = malloc(HEAD_SIZE);
+    }
+    if (head == NULL)
+        return; /* then it stays where it is */
+    memcpy(head, bytes.base, bytes.len);
+    sp_wipe(buf->base + buf->start, bytes.len); /* a head may have a password */
+    sp_slab_return(proxy, buf);
+    buf->base = (char *)head;
+    buf->len = bytes.len;
+    buf->cap = HEAD_SIZE;
 }
 
 static void free_exchanges(struct sp_proxy *proxy)
@@ -110,16 +154,23 @@ static void free_exchanges(struct sp_proxy *proxy)
 
         proxy->spare_exchanges = spare->spare;
         sp_http_parser_free(&spare->parser);
-        sp_http_parser_free(&spare->response_parser);
         free(spare);
     }
     proxy->spare_exchanges_len = 0;
+    while (proxy->spare_parsers_len > 0)
+        sp_http_parser_free(&proxy->spare_parsers[--proxy->spare_parsers_len]);
 }
 
-static void free_stocks(struct sp_proxy *proxy)
+void sp_stocks_free(struct sp_proxy *proxy)
 {
     while (proxy->spare_slabs_len > 0)
         free(proxy->spare_slabs[--proxy->spare_slabs_len]);
+    while (proxy->spare_heads != NULL) {
+        struct spare_head *head = proxy->spare_heads;
+
+        proxy->spare_heads = head->next;
+        free(head);
+    }
     free_exchanges(proxy);
 }
 
@@ -339,6 +390,6 @@ void sp_proxy_free(struct sp_proxy **proxy)
         sp_resolver_free(&gone->resolver);
     if (gone->access != NULL)
         sp_access_batch_free(&gone->access);
-    free_stocks(gone);
+    sp_stocks_free(gone);
     free(gone);
 }

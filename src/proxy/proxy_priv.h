@@ -29,7 +29,9 @@
 
 #define SLAB_SIZE      ((size_t)32 * 1024) /* what one read takes at most */
 #define SLABS_KEPT     256                 /* per worker */
-#define EXCHANGES_KEPT 256                 /* per worker */
+#define HEAD_SIZE      ((size_t)2 * 1024)  /* what a head that waits is kept in, if it fits */
+#define EXCHANGES_KEPT 256                 /* per worker, and as many as are under way */
+#define PARSERS_KEPT   16                  /* per worker */
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
 #define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
@@ -92,6 +94,11 @@ struct sp_proxy {
 
     struct sp_exchange *spare_exchanges;
     size_t spare_exchanges_len;
+    size_t exchanges_len; /* under way */
+    struct sp_http_parser *spare_parsers[PARSERS_KEPT]; /* of answers */
+    size_t spare_parsers_len;
+    struct spare_head *spare_heads;
+    size_t spare_heads_len;
     char *spare_slabs[SLABS_KEPT];
     size_t spare_slabs_len;
 
@@ -117,20 +124,25 @@ void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record
  * dropped). */
 enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max) SP_MUST_CHECK;
 void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf);
+/* What `buf` holds moves into memory of about its size, if it is little: a request waits for its
+ * origin much longer than it takes to read the next one. */
+void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf);
+/* All that is kept for use again, at the end. */
+void sp_stocks_free(struct sp_proxy *proxy);
 
 /* ---- upstream.c ---- */
 
 struct sp_upstream {
     unsigned magic;
-    struct sp_list link;       /* proxy->pool or session->bound */
-    struct sp_upstream *chain; /* in its bucket */
-    struct sp_doomed doomed;
+    struct sp_exchange *exchange; /* whom it is lent to; NULL: idle */
     struct sp_proxy *proxy;
     struct sp_stream *stream;
     struct sp_buf in;
     struct sp_buf out;
+    struct sp_list link;       /* proxy->pool or session->bound */
+    struct sp_upstream *chain; /* in its bucket */
     struct sp_timer idle;
-    struct sp_exchange *exchange; /* whom it is lent to; NULL: idle */
+    struct sp_doomed doomed;
     struct sp_addr addr;
     uint64_t key; /* hash of host and port */
     bool pooled;  /* in the pool's table */
@@ -289,7 +301,7 @@ struct sp_exchange {
     struct sp_soon again;
 
     struct sp_http_parser *parser;          /* of requests; kept in the stock */
-    struct sp_http_parser *response_parser; /* likewise; NULL until one is needed */
+    struct sp_http_parser *response_parser; /* lent by the proxy while an answer's head comes */
     struct sp_buf head;                     /* the request's bytes; `request` points into it */
     struct sp_http_request request;
     bool has_head;
@@ -358,6 +370,8 @@ enum sp_step sp_exchange_step_connecting(struct sp_exchange *exchange);
 /* forward.c: the steps with an upstream */
 enum sp_step sp_exchange_step_forwarding(struct sp_exchange *exchange);
 void sp_exchange_upstream_ready(struct sp_exchange *exchange, unsigned events);
+/* No answer's head is being read any more. */
+void sp_exchange_return_parser(struct sp_exchange *exchange);
 
 /* answer.c */
 struct sp_access_text { /* where a record's addresses are spelled out */
