@@ -32,6 +32,7 @@
 #define HEAD_SIZE      ((size_t)2 * 1024)  /* what a head that waits is kept in, if it fits */
 #define EXCHANGES_KEPT 256                 /* per worker, and as many as are under way */
 #define PARSERS_KEPT   16                  /* per worker */
+#define CACHE_LINE     ((size_t)64)
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
 #define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
@@ -94,7 +95,7 @@ struct sp_proxy {
 
     struct sp_exchange *spare_exchanges;
     size_t spare_exchanges_len;
-    size_t exchanges_len; /* under way */
+    size_t exchanges_len;                               /* under way */
     struct sp_http_parser *spare_parsers[PARSERS_KEPT]; /* of answers */
     size_t spare_parsers_len;
     struct spare_head *spare_heads;
@@ -129,6 +130,15 @@ void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf);
 void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf);
 /* All that is kept for use again, at the end. */
 void sp_stocks_free(struct sp_proxy *proxy);
+/* Asks the processor for memory that will be needed after the next system call. With thousands of
+ * requests under way none of it is in a cache, and its lines would be waited for one by one. */
+static inline void sp_expect(const void *base, size_t len)
+{
+    const char *at = base;
+
+    for (size_t line = 0; line < len; line += CACHE_LINE)
+        __builtin_prefetch(at + line);
+}
 
 /* ---- upstream.c ---- */
 
@@ -342,6 +352,8 @@ struct sp_exchange {
 };
 
 struct sp_exchange *sp_exchange_new(struct sp_session *session) SP_MUST_CHECK;
+/* One will be needed after the next system call: see sp_expect. */
+void sp_exchange_expect(const struct sp_proxy *proxy);
 /* Cancels what is under way, gives everything back, writes the access line when there was a head.
  */
 void sp_exchange_free(struct sp_exchange **exchange);
