@@ -172,21 +172,25 @@ static enum sp_step send_request(struct sp_exchange *x, struct wants *wants)
 
 /* ---- the answer's head ---- */
 
+/* The first read takes little: where the head announces a long body, the kernel shall move it, and
+ * what was read must be copied twice. */
 static enum sp_err fill(struct sp_exchange *x)
 {
     struct sp_upstream *upstream = x->upstream;
     size_t max = x->epoch->snapshot->http_limits.head_size + SLAB_SIZE;
     size_t read = 0;
+    size_t most;
     char *room;
     enum sp_err err;
 
     if (upstream->in.base == NULL && sp_slab_lend(upstream->proxy, &upstream->in, max) != SP_OK)
         return SP_ERR_NOMEM;
-    err = sp_buf_reserve(&upstream->in, upstream->in.len == 0 ? SLAB_SIZE : 4096, &room);
+    err = sp_buf_reserve(&upstream->in, ANSWER_PEEK, &room);
     if (err != SP_OK)
         return err;
-    err = sp_stream_read(upstream->stream, room,
-                         upstream->in.cap - upstream->in.start - upstream->in.len, &read);
+    most = upstream->in.len == 0 ? ANSWER_PEEK
+                                 : upstream->in.cap - upstream->in.start - upstream->in.len;
+    err = sp_stream_read(upstream->stream, room, most, &read);
     if (err == SP_OK && read == 0)
         return SP_ERR_CLOSED;
     if (err == SP_OK)
@@ -258,6 +262,14 @@ static void note_type(struct sp_exchange *x)
     x->type[len] = '\0';
 }
 
+/* The rest of a short body follows its head at once, so that both leave in one write. Where nothing
+ * is there, or the end is, the relay sees it again. */
+static void fill_up(struct sp_exchange *x)
+{
+    if (x->upstream->in.len <= ANSWER_PEEK && sp_relay_reads_on(&x->down))
+        (void)fill(x);
+}
+
 static enum sp_step begin_answer(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
@@ -289,6 +301,7 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     sp_buf_consume(&upstream->in, x->response.head.size);
     sp_relay_init(&x->down, s->proxy, upstream->stream, &upstream->in, s->client, &s->out, framing,
                   chunks);
+    fill_up(x);
     x->status = x->response.status;
     x->responded = true;
     x->down_ready = true;

@@ -32,6 +32,7 @@
 #define HEAD_SIZE      ((size_t)2 * 1024)  /* what a head that waits is kept in, if it fits */
 #define EXCHANGES_KEPT 256                 /* per worker, and as many as are under way */
 #define PARSERS_KEPT   16                  /* per worker */
+#define ANSWER_PEEK    ((size_t)4 * 1024)  /* read of an answer before it is known how long it is */
 #define CACHE_LINE     ((size_t)64)
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
@@ -276,6 +277,8 @@ void sp_relay_init(struct sp_relay *relay, struct sp_proxy *proxy, struct sp_str
 void sp_relay_fini(struct sp_relay *relay);
 /* Bytes wait for the sink: it, and not the source, is who keeps it from going on. */
 bool sp_relay_holds(const struct sp_relay *relay);
+/* The body goes on behind what was read of it, and not by the kernel. */
+bool sp_relay_reads_on(const struct sp_relay *relay);
 enum sp_relay_result sp_relay_run(struct sp_relay *relay) SP_MUST_CHECK;
 
 /* ---- exchange.c ---- */

@@ -161,14 +161,30 @@ static enum sp_relay_result drain(struct sp_relay *relay)
     return SP_RELAY_DONE;
 }
 
-static bool may_splice(const struct sp_relay *relay)
+/* Will what has not been read of the body go by the kernel? */
+static bool rest_is_spliced(const struct sp_relay *relay)
 {
-    if (relay->chunked || relay->in->len > 0 || relay->out->len > 0 || relay->body.done)
+    uint64_t read = relay->in->len;
+
+    if (relay->chunked)
         return false;
     if (relay->body.kind != SP_BODY_UNTIL_CLOSE &&
-        (relay->body.kind != SP_BODY_LENGTH || relay->body.left < SPLICE_FROM))
+        (relay->body.kind != SP_BODY_LENGTH || relay->body.left < read + SPLICE_FROM))
         return false;
     return sp_stream_can_splice(relay->from) && sp_stream_can_splice(relay->to);
+}
+
+static bool may_splice(const struct sp_relay *relay)
+{
+    return relay->in->len == 0 && relay->out->len == 0 && !relay->body.done &&
+           rest_is_spliced(relay);
+}
+
+bool sp_relay_reads_on(const struct sp_relay *relay)
+{
+    if (relay->body.done || rest_is_spliced(relay))
+        return false;
+    return relay->body.kind != SP_BODY_LENGTH || relay->body.left > relay->in->len;
 }
 
 static enum sp_relay_result splice_out(struct sp_relay *relay)
