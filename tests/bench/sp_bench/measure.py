@@ -77,14 +77,21 @@ class Load:
     def argv(self, address, seconds, words):
         return [self.binary, "-s", str(seconds)] + [str(w) for w in words] + [address]
 
-    def run(self, address, seconds, *words):
+    def start(self, address, seconds, *words):
+        """Under way; what it prints is for report()."""
+        return subprocess.Popen(self.argv(address, seconds, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+
+    @staticmethod
+    def report(said):
         """What it counted, as a dictionary."""
-        done = subprocess.run(self.argv(address, seconds, words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=seconds + 60)
-        last = done.stdout.decode().strip().splitlines()[-1:]
+        last = said.decode().strip().splitlines()[-1:]
         if not last or not last[0].startswith("{"):
-            raise RuntimeError("the load generator did not run: %s" % done.stdout.decode())
+            raise RuntimeError("the load generator did not run: %s" % said.decode())
         return json.loads(last[0])
+
+    def run(self, address, seconds, *words):
+        with self.start(address, seconds, *words) as load:
+            return self.report(load.communicate(timeout=seconds + 60)[0])
 
     def hold(self, address, seconds, *words):
         """Opens idle connections: (process, how many stand). Closing its standard input ends it."""

@@ -200,13 +200,12 @@ class Connections(Scenario):
 
     @staticmethod
     def _at(proxy, count):
-        side = sides.Side("%d connections" % count, proxy.address, proxy.proc)
+        side = sides.Side("%d connections" % count, proxy.address, proxy.proc, requests=proxy.requests)
         side.connections = count
         return side
 
     def measure(self, bench, side, number):
-        r = bench.per_exchange(side, "-k", "-c", side.connections, "-u", bench.origin.url("/1k"), "-A", self._credential)
-        return {key: r[key] for key in ("value", "cpu", "errors")}
+        return bench.once_they_stand(side, "-k", "-c", side.connections, "-u", bench.origin.url("/1k"), "-A", self._credential)
 
     def aims(self, by):
         costs = [r.cpu for r in by.values()]
