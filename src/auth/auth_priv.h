@@ -168,6 +168,7 @@ struct sp_handshake;
 /* Owned by the session. */
 struct sp_auth_conn {
     const struct sp_identity *pinned; /* by a finished handshake; NULL: none */
+    const struct sp_identity *proven; /* pinned, as the ticket has it: with its own groups only */
     uint64_t pinned_ms;               /* when its groups were last known; 0: by grace only */
     const struct sp_identity *held;   /* the last answer's */
     struct sp_handshake *handshake;   /* under way; NULL: none */

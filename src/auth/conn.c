@@ -15,6 +15,7 @@ struct sp_auth_conn *sp_auth_conn_get(struct sp_auth_conn **slot)
 void sp_auth_conn_unpin(struct sp_auth_conn *conn)
 {
     sp_identity_unref(&conn->pinned);
+    sp_identity_unref(&conn->proven);
 }
 
 enum sp_err sp_auth_conn_keep_token(struct sp_auth_conn *conn, struct sp_span token)
@@ -37,7 +38,7 @@ void sp_auth_conn_free(struct sp_auth_conn **slot)
     if (conn == NULL)
         return;
     sp_handshake_end(&conn->handshake);
-    sp_identity_unref(&conn->pinned);
+    sp_auth_conn_unpin(conn);
     sp_identity_unref(&conn->held);
     free(conn->said);
     free(conn->token);

@@ -1,5 +1,7 @@
 /* The groups of somebody whom a ticket has proven: asked of the backend that `groups_from` names,
- * kept for ttl under the principal, one flight for equal questions. Loop thread. */
+ * kept for ttl under the principal, one flight for equal questions. Those that the ticket brought
+ * itself are the handshake's own: they are added to what is shared, never kept with it. Loop
+ * thread. */
 #include "auth/auth_priv.h"
 
 #include <assert.h>
@@ -77,20 +79,11 @@ static bool take_kept(struct sp_auth_ask *ask, struct sp_outcome *outcome)
     return true;
 }
 
-/* "Don't know" may be bridged by what is kept past its time; a backend that knows no such user, or
- * answers "no" where no password was asked about, leaves the person without groups. */
-static void settle(struct sp_auth_ask *ask, struct sp_outcome *outcome)
+/* "Don't know" may be bridged by what is kept past its time. */
+static void bridge(struct sp_auth_ask *ask, struct sp_outcome *outcome)
 {
     struct sp_kept kept;
 
-    if (outcome->how != SP_HOW_GRACE)
-        outcome->how = SP_HOW_DIRECTORY; /* the ticket was verified just now */
-    if (outcome->verdict == SP_VERDICT_UNKNOWN_USER) {
-        outcome->verdict = SP_VERDICT_ALLOW;
-        outcome->identity = sp_identity_ref(ask->proven);
-    }
-    if (outcome->verdict != SP_VERDICT_UNAVAILABLE)
-        return;
     sp_verdict_cache_lookup(ask->engine->shared->cache, &ask->groups_key,
                             sp_loop_now_ms(ask->engine->loop), &kept);
     if (kept.identity == NULL)
@@ -98,6 +91,36 @@ static void settle(struct sp_auth_ask *ask, struct sp_outcome *outcome)
     *outcome = (struct sp_outcome){
         .verdict = SP_VERDICT_ALLOW, .how = SP_HOW_GRACE, .identity = kept.identity};
     sp_stats_add(ask->engine->stats, SP_STAT_CACHE_GRACE, 1);
+}
+
+static void add_the_tickets(const struct sp_auth_ask *ask, struct sp_outcome *outcome)
+{
+    const struct sp_identity *found = outcome->identity;
+    size_t len;
+
+    (void)sp_identity_groups(ask->proven, &len);
+    if (len == 0)
+        return;
+    outcome->identity = sp_identity_join(found, ask->proven);
+    sp_identity_unref(&found);
+    if (outcome->identity == NULL)
+        *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE, .overloaded = true};
+}
+
+/* A backend that knows no such user, or answers "no" where no password was asked about, has no
+ * groups of the person's. */
+static void settle(struct sp_auth_ask *ask, struct sp_outcome *outcome)
+{
+    if (outcome->how != SP_HOW_GRACE)
+        outcome->how = SP_HOW_DIRECTORY; /* the ticket was verified just now */
+    if (outcome->verdict == SP_VERDICT_UNAVAILABLE)
+        bridge(ask, outcome);
+    if (outcome->verdict == SP_VERDICT_UNKNOWN_USER) {
+        outcome->verdict = SP_VERDICT_ALLOW;
+        outcome->identity = sp_identity_ref(ask->proven);
+    } else if (outcome->verdict == SP_VERDICT_ALLOW) {
+        add_the_tickets(ask, outcome);
+    }
 }
 
 static void on_landed(struct sp_flight_waiter *waiter)

@@ -68,6 +68,25 @@ struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principa
     return identity;
 }
 
+struct sp_identity *sp_identity_join(const struct sp_identity *identity,
+                                     const struct sp_identity *other)
+{
+    size_t len = identity->groups_len + other->groups_len;
+    struct sp_span *groups = calloc(len + 1, sizeof(*groups));
+    struct sp_identity *joined;
+
+    if (groups == NULL)
+        return NULL;
+    for (size_t i = 0; i < identity->groups_len; i++)
+        groups[i] = identity->groups[i];
+    for (size_t i = 0; i < other->groups_len; i++)
+        groups[identity->groups_len + i] = other->groups[i];
+    joined = sp_identity_new(identity->user, identity->principal, identity->backend,
+                             identity->scheme, identity->mech, groups, len);
+    free(groups);
+    return joined;
+}
+
 struct sp_identity *sp_identity_ref(const struct sp_identity *identity)
 {
     struct sp_identity *counted = (struct sp_identity *)(uintptr_t)identity;

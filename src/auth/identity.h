@@ -12,6 +12,9 @@ struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principa
                                     struct sp_span mech, const struct sp_span *groups,
                                     size_t groups_len) SP_MUST_CHECK;
 struct sp_identity *sp_identity_ref(const struct sp_identity *identity);
+/* `identity` with the groups of `other` added to its own. NULL: out of memory. */
+struct sp_identity *sp_identity_join(const struct sp_identity *identity,
+                                     const struct sp_identity *other) SP_MUST_CHECK;
 void sp_identity_unref(const struct sp_identity **identity);
 
 struct sp_span sp_identity_user(const struct sp_identity *identity);

@@ -149,6 +149,7 @@ void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
         if (conn != NULL && !ask->prover->traits.per_request) {
             sp_auth_conn_unpin(conn);
             conn->pinned = sp_identity_ref(outcome->identity);
+            conn->proven = sp_identity_ref(ask->proven);
             conn->pinned_ms = outcome->how == SP_HOW_GRACE ? 0 : sp_loop_now_ms(ask->engine->loop);
         }
         if (ask->by_pin && outcome->how != SP_HOW_GRACE)
@@ -547,8 +548,7 @@ void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn 
                              void *owner, struct sp_auth_answer *answer,
                              struct sp_auth_ask **ask_out)
 {
-    const struct sp_identity *pinned = (*slot)->pinned;
-    const struct sp_plan_backend *prover = prover_of(engine, pinned);
+    const struct sp_plan_backend *prover = prover_of(engine, (*slot)->pinned);
     struct sp_auth_ask *ask;
 
     if (!groups_are_old(engine, *slot, prover)) {
@@ -556,20 +556,15 @@ void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn 
         return;
     }
     ask = sp_ask_new(engine, slot, q, done, owner, SP_ASK_GROUPS);
-    if (ask != NULL)
-        ask->proven = sp_identity_new(sp_identity_user(pinned), sp_identity_principal(pinned),
-                                      sp_identity_backend(pinned), sp_identity_scheme(pinned),
-                                      sp_identity_mech(pinned), NULL, 0);
-    if (ask == NULL || ask->proven == NULL) {
+    if (ask == NULL) {
         no_room(slot, answer);
-    } else {
-        ask->prover = prover;
-        ask->by_pin = true;
-        if (!sp_groups_find(ask, answer)) {
-            *ask_out = ask;
-            return;
-        }
+        return;
     }
-    if (ask != NULL)
+    ask->proven = sp_identity_ref((*slot)->proven);
+    ask->prover = prover;
+    ask->by_pin = true;
+    if (sp_groups_find(ask, answer))
         sp_ask_free(&ask);
+    else
+        *ask_out = ask;
 }

@@ -192,8 +192,12 @@ static void take(struct rig_reply *reply, const struct sp_auth_answer *a)
     if (a->identity != NULL) {
         const struct sp_span *groups = sp_identity_groups(a->identity, &reply->groups_len);
 
-        if (reply->groups_len > 0)
-            copy(reply->group, sizeof(reply->group), groups[0]);
+        for (size_t i = 0; i < reply->groups_len; i++) {
+            size_t used = strlen(reply->group);
+
+            (void)snprintf(reply->group + used, sizeof(reply->group) - used, "%s%.*s",
+                           i > 0 ? "," : "", SP_SPAN_ARG(groups[i]));
+        }
     }
 }
 

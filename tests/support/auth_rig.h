@@ -36,7 +36,7 @@ struct rig_reply {
     char challenges[2][256];
     char final_token[256];
     char user[128], backend[64], mech[32], why[128];
-    char group[64];
+    char group[128]; /* all of them, with commas */
     size_t groups_len;
     struct sp_auth_ask *ask;
 };

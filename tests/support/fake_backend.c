@@ -267,7 +267,7 @@ static void on_timer(uv_timer_t *timer)
     struct fake_op *op = timer->data;
     struct sp_auth_result r = {.verdict = SP_VERDICT_UNAVAILABLE, .reason = "the fake is down"};
     struct sp_span group;
-    char principal[128], mech[32], final[256], verdict[32], more[32];
+    char principal[128], mech[32], final[256], verdict[32], more[32], own_group[64];
 
     if (op->world->hold)
         return; /* the timer repeats */
@@ -291,6 +291,9 @@ static void on_timer(uv_timer_t *timer)
         r.user = span(word(op, "user", op->user, sizeof(op->user)));
         r.principal = span(word(op, "principal", principal, sizeof(principal)));
         r.token = span(word(op, "final", final, sizeof(final)));
+        group = span(word(op, "group", own_group, sizeof(own_group)));
+        r.groups = group.base != NULL ? &group : NULL;
+        r.groups_len = group.base != NULL ? 1 : 0;
         r.mech = m != NULL && strcmp(m, "ntlmssp") == 0 ? "ntlmssp" : "krb5";
     }
     op->done(op->owner, &r);

@@ -9,6 +9,7 @@
 #include "util/text.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 static const gss_OID_desc oid_ntlmssp = {10, (void *)"\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a"};
@@ -161,6 +162,8 @@ static void completed(struct sp_gss_leg *leg, const struct accepted *accepted)
     else
         name_initiator(leg, sp_span_of(displayed.value, displayed.length));
     (void)gss_release_buffer(&minor, &displayed);
+    if (leg->verdict == SP_VERDICT_ALLOW && leg->config->pac && !leg->ntlm)
+        sp_gss_groups_read(leg, accepted->initiator);
 }
 
 /* ---- the call ---- */
@@ -222,11 +225,19 @@ static void leg_accept(struct sp_gss_leg *leg)
     (void)gss_release_name(&ignored, &accepted.initiator);
 }
 
-static void leg_clear(struct sp_gss_leg *leg)
+static void leg_release(struct sp_gss_leg *leg)
 {
     OM_uint32 minor;
 
     (void)gss_release_buffer(&minor, &leg->reply);
+    free(leg->groups);
+    leg->groups = NULL;
+    leg->groups_len = 0;
+}
+
+static void leg_clear(struct sp_gss_leg *leg)
+{
+    leg_release(leg);
     leg->verdict = SP_VERDICT_UNAVAILABLE;
     leg->reason = NULL;
     leg->denied_principal = false;
@@ -263,5 +274,5 @@ void sp_gss_leg_fini(struct sp_gss_leg *leg)
     OM_uint32 minor;
 
     (void)gss_delete_sec_context(&minor, &leg->context, GSS_C_NO_BUFFER);
-    (void)gss_release_buffer(&minor, &leg->reply);
+    leg_release(leg);
 }

@@ -9,6 +9,7 @@
 #include "util/span.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define BACKEND_MAGIC 0x67737362u
@@ -87,13 +88,26 @@ static const char *verdict_words(const struct sp_gss_leg *leg)
     return "";
 }
 
+/* How long it took is a part of the accept's time. */
+static void trace_groups(const struct gss_op *op)
+{
+    char outcome[48];
+    const struct sp_auth_step step = {"groups", NULL, "the ticket's PAC", outcome, 0};
+
+    (void)snprintf(outcome, sizeof outcome, "%zu SIDs", op->leg.groups_len);
+    op->tracer->step(op->tracer, &step);
+}
+
 static void op_trace(const struct gss_op *op)
 {
     const struct sp_auth_step step = {"accept", NULL, op->leg.sent, verdict_words(&op->leg),
                                       op->leg.micros};
 
-    if (op->tracer != NULL)
-        op->tracer->step(op->tracer, &step);
+    if (op->tracer == NULL)
+        return;
+    op->tracer->step(op->tracer, &step);
+    if (op->leg.verdict == SP_VERDICT_ALLOW && op->leg.config->pac)
+        trace_groups(op);
 }
 
 /* The engine writes the log line, from reason and detail. */
@@ -105,6 +119,8 @@ static void op_report(struct gss_op *op)
         .user = leg->user[0] != '\0' ? sp_span_cstr(leg->user) : SP_SPAN_NONE,
         .principal = leg->principal[0] != '\0' ? sp_span_cstr(leg->principal) : SP_SPAN_NONE,
         .mech = leg->mech,
+        .groups = leg->groups,
+        .groups_len = leg->groups_len,
         .token = leg->reply.length > 0 ? sp_span_of(leg->reply.value, leg->reply.length)
                                        : SP_SPAN_NONE,
         .reason = leg->reason,

@@ -151,6 +151,8 @@ static enum sp_err config_fill(struct sp_auth_config *config, struct sp_auth_fau
     enum sp_err err = choose_mechanisms(config, fault);
 
     if (err == SP_OK)
+        err = sp_gss_options_groups(config, fault);
+    if (err == SP_OK)
         err = read_krb5_conf(config, fault);
     if (err != SP_OK)
         return err;
@@ -213,6 +215,6 @@ void sp_gss_config_free(struct sp_auth_config **config_ptr)
 
 void sp_gss_config_traits(const struct sp_auth_config *config, struct sp_auth_traits *traits)
 {
-    traits->groups_from = config->options->groups_from;
+    traits->groups_from = config->groups_from;
     traits->per_request = config->options->persist == SP_GSS_PERSIST_REQUEST;
 }

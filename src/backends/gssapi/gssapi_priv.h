@@ -29,6 +29,10 @@ struct sp_gssapi_options {
 };
 
 extern const struct sp_option sp_gssapi_option_table[];
+/* Takes groups_from apart: "pac", "pac+NAME", or NAME, into the config's `pac` and `groups_from`.
+ * Whether there is such a backend the core knows. */
+enum sp_err sp_gss_options_groups(struct sp_auth_config *config,
+                                  struct sp_auth_fault *fault) SP_MUST_CHECK;
 
 /* One backend block of one configuration snapshot. Shared by all workers: everything but `keys` is
  * written in configure() alone. */
@@ -37,7 +41,9 @@ struct sp_auth_config {
     const struct sp_auth_host *host;
     bool krb5;
     bool ntlmssp;
-    char *default_realm; /* krb5.conf's; NULL: none */
+    bool pac;                /* groups_from names the ticket's PAC */
+    const char *groups_from; /* the ldap backend in it; "": none */
+    char *default_realm;     /* krb5.conf's; NULL: none */
     uint64_t clockskew_s;
     struct sp_gss_replay *replay; /* the process's, shared */
     /* Held open so that the library keeps krb5.conf parsed; never used for work, since a context
@@ -79,6 +85,8 @@ struct sp_gss_leg {
     const char *reason; /* static */
     const char *mech;   /* static; NULL: not known */
     bool denied_principal;
+    struct sp_span *groups; /* the ticket's, in one block; NULL: none */
+    size_t groups_len;
     gss_buffer_desc reply;
     char user[SP_GSS_NAME_MAX];
     char principal[SP_GSS_NAME_MAX];
@@ -88,7 +96,7 @@ struct sp_gss_leg {
 };
 
 void sp_gss_leg_run(struct sp_gss_leg *leg);
-/* Releases the context and the reply; the leg itself is its owner's. */
+/* Releases the context, the groups and the reply; the leg itself is its owner's. */
 void sp_gss_leg_fini(struct sp_gss_leg *leg);
 
 /* ---- who the initiator is (name.c) ---- */
@@ -107,6 +115,12 @@ bool sp_gss_realm_listed(const struct sp_strings *realms, struct sp_span realm, 
 /* The name for rules and logs. `mapped` is what auth_to_local made of it, or absent. */
 enum sp_err sp_gss_name_user(const struct sp_auth_config *config, const struct sp_gss_name *name,
                              struct sp_span mapped, bool ntlm, char *out, size_t cap) SP_MUST_CHECK;
+
+/* ---- what groups the ticket brings (groups.c) ---- */
+
+/* Fills leg->groups from the PAC of a ticket that the library has accepted. Groups that are there
+ * and cannot be read turn the verdict to UNAVAILABLE. */
+void sp_gss_groups_read(struct sp_gss_leg *leg, gss_name_t initiator);
 
 /* ---- why not, in words (explain.c) ---- */
 

@@ -527,6 +527,50 @@ static void groups_of_a_pinned_identity_are_looked_up_again_after_ttl(void **sta
     close_all(&conn);
 }
 
+static void groups_of_the_ticket_last_as_long_as_its_identity(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(ONE "cache { ttl = 20ms refresh = 0 }\n");
+    r = rig_ask(&rig, &conn, rig_negotiate(ALICE " group=S-1-5-21-1"));
+    assert_string_equal(r.group, "S-1-5-21-1");
+    rig_turn_ms(&rig, 30); /* past ttl, and nobody is asked */
+    r = rig_ask(&rig, &conn, NULL);
+    assert_true(r.at_once);
+    assert_string_equal(r.group, "S-1-5-21-1");
+    assert_int_equal(dir->started, 0);
+    close_all(&conn);
+}
+
+static void groups_of_ticket_and_directory_are_joined_and_not_mixed(void **state)
+{
+    static const struct fake_user moved[] = {{"alice", "secret", NULL, "sales"},
+                                             {NULL, NULL, NULL, NULL}};
+    struct sp_auth_conn *conn = NULL, *other = NULL;
+
+    (void)state;
+    open_with(GROUPS "cache { ttl = 50ms refresh = 0 }\n");
+    assert_string_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE " group=S-1-5-21-1")).group,
+                        "staff,S-1-5-21-1");
+    /* what is kept is the directory's part: another ticket brings its own, or none */
+    assert_string_equal(rig_ask(&rig, &other, rig_negotiate(ALICE " group=S-1-5-21-2")).group,
+                        "staff,S-1-5-21-2");
+    assert_string_equal(rig_ask(&rig, &other, rig_negotiate(ALICE)).group, "staff");
+    assert_int_equal(dir->started, 1);
+    dir->users = moved;
+    rig_turn_ms(&rig, 60);
+    assert_string_equal(rig_ask(&rig, &conn, NULL).group, "sales,S-1-5-21-1");
+    assert_string_equal(rig_ask(&rig, &other, NULL).group, "sales");
+    sp_auth_conn_free(&other);
+    assert_string_equal(
+        rig_ask(&rig, &other, rig_negotiate("user=guest principal=g@X group=S-1-5-21-3")).group,
+        "S-1-5-21-3"); /* unknown to the directory */
+    sp_auth_conn_free(&other);
+    close_all(&conn);
+}
+
 static void guard_does_not_touch_negotiate(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -580,6 +624,8 @@ int main(void)
         cmocka_unit_test(equal_questions_about_groups_make_one_search),
         cmocka_unit_test(kept_groups_are_renewed_in_the_background),
         cmocka_unit_test(groups_of_a_pinned_identity_are_looked_up_again_after_ttl),
+        cmocka_unit_test(groups_of_the_ticket_last_as_long_as_its_identity),
+        cmocka_unit_test(groups_of_ticket_and_directory_are_joined_and_not_mixed),
         cmocka_unit_test(guard_does_not_touch_negotiate),
         cmocka_unit_test(handshake_legs_do_not_count_as_refusals),
     };

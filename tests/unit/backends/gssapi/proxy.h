@@ -41,6 +41,7 @@ struct answer {
     char mech[16];
     char reason[80];
     char detail[2048];
+    char groups[2048]; /* each with a space after it */
     char token[8192];
     size_t token_len;
     bool denied_principal;
@@ -55,6 +56,18 @@ static inline void keep_span(char *out, size_t cap, struct sp_span text)
     out[len] = '\0';
 }
 
+static inline void keep_groups(struct answer *answer, const struct sp_auth_result *result)
+{
+    size_t used = 0;
+
+    answer->groups[0] = '\0';
+    for (size_t i = 0; i < result->groups_len; i++) {
+        used += (size_t)snprintf(answer->groups + used, sizeof answer->groups - used, "%.*s ",
+                                 SP_SPAN_ARG(result->groups[i]));
+        assert_true(used < sizeof answer->groups);
+    }
+}
+
 static inline void on_done(void *owner, const struct sp_auth_result *result)
 {
     struct answer *answer = owner;
@@ -67,6 +80,7 @@ static inline void on_done(void *owner, const struct sp_auth_result *result)
     keep_span(answer->mech, sizeof answer->mech, sp_span_cstr(result->mech));
     keep_span(answer->reason, sizeof answer->reason, sp_span_cstr(result->reason));
     keep_span(answer->detail, sizeof answer->detail, sp_span_cstr(result->detail));
+    keep_groups(answer, result);
     answer->token_len = result->token.len;
     if (result->token.len > 0) {
         assert_true(result->token.len <= sizeof answer->token);
