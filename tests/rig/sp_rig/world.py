@@ -13,7 +13,7 @@ from .origin import Origin
 from .pki import Authority
 from .procs import RigError, free_port, run
 from .proxy import Config, Proxy, Raw, command
-from .realm import Realm
+from .realm import PARTNER, PARTNER_PEOPLE, Realm
 from .tokens import Initiator
 from .wire import Wire
 
@@ -66,6 +66,7 @@ class World:
                            services=["HTTP/%s" % self.proxy_host, "HTTP/alias.corp.test"] + ([] if self.proxy_host == "localhost" else ["HTTP/localhost"]))
         self._stops.append(self.realm.stop)
         self.realm.start()
+        self._partner = None
         address, port = self._at("origin", 80)
         self.origin = Origin(at("origin"), address, port, 443 if self.named else free_port(), self.authority,
                              [space.host("origin"), "localhost"])
@@ -127,10 +128,13 @@ class World:
                    TSAN_OPTIONS="exitcode=98:halt_on_error=0:suppressions=" + os.path.join(os.path.dirname(__file__), "tsan.supp"))
         return env
 
-    def start(self, config=None, **more):
+    def start(self, config=None, krb5_conf=None, **more):
         config = config or self.config()
         ntlm = any("ntlmssp" in keys.get("mechanisms", ()) for keys in config.backends.values())
-        proxy = Proxy(self.binary, config, self.environment(ntlm), self.patience, **more)
+        environment = self.environment(ntlm)
+        if krb5_conf is not None:
+            environment["KRB5_CONFIG"] = krb5_conf
+        proxy = Proxy(self.binary, config, environment, self.patience, **more)
         self._proxies.append(proxy)
         return proxy
 
@@ -154,6 +158,23 @@ class World:
     def initiator(self, user="alice", **more):
         return Initiator(self.realm.environment(user), service=more.pop("service", "HTTP@" + self.proxy_host), **more)
 
+    def partner(self):
+        """The realm that ours and it trust each other; started when a test first asks for it."""
+        if self._partner is None:
+            address, port = self._at("partner-kdc", 88)
+            self._partner = Realm(os.path.join(self.folder, "partner-kdc"), address, port, [], PARTNER, PARTNER_PEOPLE, self.realm)
+            self._stops.append(self._partner.stop)
+            self._partner.start()
+        return self._partner
+
+    def made_ticket(self, *words, user="alice", **more):
+        """An initiator with a ticket that no KDC gave: tests/rig/ticket.c makes it with the proxy's key."""
+        self._count += 1
+        cache = os.path.join(self.folder, "made.%d.cc" % self._count)
+        run([os.path.join(self.build, "tests", "ticket"), self.realm.keytab, "%s@%s" % (user, self.realm.name),
+             "HTTP/%s@%s" % (self.proxy_host, self.realm.name), cache, *words], env=self.realm.environment())
+        return Initiator(dict(self.realm.environment(), KRB5CCNAME="FILE:" + cache), service="HTTP@" + self.proxy_host, **more)
+
     def ntlm(self):
         from .tokens import NTLMSSP
         env = dict(os.environ, NTLM_USER_FILE=self._ntlm_users)
@@ -173,7 +194,7 @@ class World:
     # ---- between and after tests ----
 
     def secrets(self):
-        return list(PEOPLE.values()) + [TWIN_PASSWORD, SERVICE_PASSWORD, NTLM_PASSWORD]
+        return list(PEOPLE.values()) + list(PARTNER_PEOPLE.values()) + [TWIN_PASSWORD, SERVICE_PASSWORD, NTLM_PASSWORD]
 
     def begin(self):
         """Before each test: all servers serve, counting starts anew."""
