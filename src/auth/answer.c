@@ -2,6 +2,8 @@
  * (the row of refusals, the texts that the answer points to). Loop thread. */
 #include "auth/auth_priv.h"
 
+#include "util/text.h"
+
 #include <stdlib.h>
 
 /* The name as the conn's own copy; without memory the access line lacks it, and nothing else. */
@@ -80,7 +82,6 @@ void sp_answer_refuse(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
     if (conn != NULL && conn->refusals >= engine->plan->options->max_challenges) {
         answer->state = SP_AUTH_REFUSED;
         answer->reason = SP_REASON_LOOP;
-        answer->why = "the same wrong credentials again and again";
         answer->close = true;
         return;
     }
@@ -88,6 +89,22 @@ void sp_answer_refuse(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
         conn->refusals++;
     answer->reason = SP_REASON_BAD_CREDENTIALS;
     add_challenges(engine, listen_index, answer);
+}
+
+void sp_answer_tell_loop(const struct sp_auth_engine *engine, struct sp_span id,
+                         const struct sp_addr *from, struct sp_span user_agent,
+                         const struct sp_auth_answer *answer)
+{
+    char client[SP_ADDR_TEXT_MAX], user[300], agent[300];
+
+    sp_log_warning(engine->log,
+                   "event=loop_cut id=%.*s client=%s scheme=%s user=\"%s\" backend=\"%.*s\" "
+                   "refusals=%lld reason=\"%s\" user_agent=\"%s\"",
+                   SP_SPAN_ARG(id), sp_addr_ip_text(from, client), sp_scheme_text(answer->scheme),
+                   sp_text_safe(answer->user, user, sizeof(user)), SP_SPAN_ARG(answer->backend),
+                   (long long)engine->plan->options->max_challenges + 1,
+                   answer->why != NULL ? answer->why : "",
+                   sp_text_safe(user_agent, agent, sizeof(agent)));
 }
 
 void sp_answer_forbid(struct sp_auth_conn **slot, enum sp_reason reason,

@@ -72,6 +72,8 @@ void sp_ask_answer(struct sp_auth_ask *ask, const struct sp_auth_answer *answer)
     void *owner = ask->owner;
 
     sp_engine_hold(engine); /* the owner may close it in `done` */
+    if (answer->reason == SP_REASON_LOOP)
+        sp_answer_tell_loop(engine, ask->id, &ask->client, ask->user_agent, answer);
     sp_ask_free(&ask);
     done(owner, answer);
     sp_engine_release(engine);

@@ -279,6 +279,11 @@ void sp_answer_challenge(struct sp_auth_engine *engine, unsigned listen_index,
 void sp_answer_refuse(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                       unsigned listen_index, const struct sp_answer_about *about, const char *why,
                       struct sp_auth_answer *answer);
+/* The log line for an answer that ended a row of refusals: which credentials the last of them
+ * refused, and why. */
+void sp_answer_tell_loop(const struct sp_auth_engine *engine, struct sp_span id,
+                         const struct sp_addr *from, struct sp_span user_agent,
+                         const struct sp_auth_answer *answer);
 /* 403, 429 and 503. */
 void sp_answer_forbid(struct sp_auth_conn **conn, enum sp_reason reason,
                       const struct sp_answer_about *about, const char *why,

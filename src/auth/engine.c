@@ -267,4 +267,6 @@ void sp_auth_engine_ask(struct sp_auth_engine *engine, struct sp_auth_conn **con
         sp_basic_ask(engine, conn, q, credential.token, done, owner, answer, ask_out);
     else
         sp_negotiate_ask(engine, conn, q, credential.token, done, owner, answer, ask_out);
+    if (answer->reason == SP_REASON_LOOP)
+        sp_answer_tell_loop(engine, q->id, q->client, q->user_agent, answer);
 }
