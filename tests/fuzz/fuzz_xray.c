@@ -34,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     sp_gss_xray_read(&xray, token);
     check_words(&xray);
+    check_inside(xray.ticket.whole, token);
     check_inside(xray.ticket.realm, token);
     check_inside(xray.ticket.authenticator, token);
     for (unsigned i = 0; i < xray.ticket.parts_len; i++)

@@ -107,13 +107,11 @@ static void explain_key(struct sp_gss_leg *leg, const struct sp_gss_ticket *tick
 struct known_minor {
     krb5_error_code code;
     const char *reason;
-    const char *cause;
+    const char *cause; /* NULL: told from the ticket */
 };
 
 static const struct known_minor known_minors[] = {
-    {KRB5KRB_AP_ERR_SKEW, "clock differs too much",
-     "the clocks of client and proxy differ by more than krb5.conf's clockskew (300 s by default): "
-     "keep both in time with NTP"},
+    {KRB5KRB_AP_ERR_SKEW, "clock differs too much", NULL},
     {KRB5KRB_AP_ERR_TKT_EXPIRED, "ticket expired",
      "the client holds a ticket past its end: it must get a new one (kinit, or lock and unlock "
      "the screen); if it has one, compare the clocks"},
@@ -142,17 +140,37 @@ static const struct known_minor *find_minor(OM_uint32 minor)
 }
 
 /* Troubles of ours: the client's token has not been judged. */
+static const krb5_error_code local_troubles[] = {
+    ENOMEM, EMFILE, ENFILE, KRB5_CONFIG_CANTOPEN, KRB5_CONFIG_BADFORMAT, KRB5_KT_IOERR};
+
 static bool is_local_trouble(OM_uint32 major, OM_uint32 minor)
 {
-    switch (minor) {
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-    case (OM_uint32)KRB5_CONFIG_CANTOPEN:
-    case (OM_uint32)KRB5_CONFIG_BADFORMAT:
-    case (OM_uint32)KRB5_KT_IOERR: return true;
-    default: return GSS_ROUTINE_ERROR(major) == GSS_S_UNAVAILABLE;
+    for (size_t i = 0; i < sizeof local_troubles / sizeof local_troubles[0]; i++) {
+        if ((OM_uint32)local_troubles[i] == minor)
+            return true;
     }
+    return GSS_ROUTINE_ERROR(major) == GSS_S_UNAVAILABLE;
+}
+
+/* MIT's library gives each mechanism's codes numbers of their own where two mechanisms use the
+ * same, and SPNEGO passes on those of Kerberos: what comes through SPNEGO is 100001 and the like.
+ * The words are still those of the code, so they tell which it was; a code that the library has not
+ * met has none. */
+static OM_uint32 own_minor(OM_uint32 minor)
+{
+    const size_t troubles = sizeof local_troubles / sizeof local_troubles[0];
+    const size_t known = sizeof known_minors / sizeof known_minors[0];
+    char words[240], own[240];
+
+    (void)sp_gss_status_words(0, minor, words, sizeof words);
+    for (size_t i = 0; words[0] != '\0' && i < troubles + known; i++) {
+        OM_uint32 code = (OM_uint32)(i < troubles ? local_troubles[i]
+                                                  : known_minors[i - troubles].code);
+
+        if (strcmp(sp_gss_status_words(0, code, own, sizeof own), words) == 0)
+            return code;
+    }
+    return minor;
 }
 
 static void explain_ntlm(struct sp_gss_leg *leg, const char *library)
@@ -195,14 +213,31 @@ static void explain_bindings(struct sp_gss_leg *leg, const char *library)
                    leg->sent, library);
 }
 
+static void explain_clock(struct sp_gss_leg *leg, const char *reason,
+                          const struct sp_gss_ticket *ticket, const char *library)
+{
+    char cause[256], words[64] = "off";
+    int64_t ahead_s;
+
+    if (sp_gss_clock_ahead(leg->keys, ticket, &ahead_s))
+        (void)sp_gss_clock_words(ahead_s, words, sizeof words);
+    (void)snprintf(
+        cause, sizeof cause,
+        "the client's clock is %s, and krb5.conf's clockskew allows %llu s: keep both in "
+        "time with NTP",
+        words, (unsigned long long)leg->config->clockskew_s);
+    refuse(leg, reason, cause, library);
+}
+
 void sp_gss_explain(struct sp_gss_leg *leg, const struct sp_gss_xray *xray, OM_uint32 major,
                     OM_uint32 minor)
 {
-    const struct known_minor *known = find_minor(minor);
+    const OM_uint32 own = own_minor(minor);
+    const struct known_minor *known = find_minor(own);
     char library[480];
 
     (void)sp_gss_status_words(major, minor, library, sizeof library);
-    if (is_local_trouble(major, minor)) {
+    if (is_local_trouble(major, own)) {
         leg->verdict = SP_VERDICT_UNAVAILABLE;
         leg->reason = "the Kerberos library cannot work";
         (void)snprintf(leg->detail, sizeof leg->detail, "%s", library);
@@ -212,6 +247,8 @@ void sp_gss_explain(struct sp_gss_leg *leg, const struct sp_gss_xray *xray, OM_u
         explain_bindings(leg, library);
     } else if (!xray->whole) {
         explain_malformed(leg, library);
+    } else if (known != NULL && known->cause == NULL) {
+        explain_clock(leg, known->reason, &xray->ticket, library);
     } else if (known != NULL) {
         refuse(leg, known->reason, known->cause, library);
     } else if (xray->inner == SP_GSS_INNER_AP_REQ) {

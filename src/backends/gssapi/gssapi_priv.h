@@ -127,6 +127,12 @@ void sp_gss_groups_read(struct sp_gss_leg *leg, gss_name_t initiator);
 /* A gss_accept_sec_context that failed: sets verdict, reason and detail. */
 void sp_gss_explain(struct sp_gss_leg *leg, const struct sp_gss_xray *xray, OM_uint32 major,
                     OM_uint32 minor);
+/* How many seconds the client's clock is ahead of ours (clock.c), by the authenticator that was
+ * sent with a ticket for one of these keys. False: it cannot be told. */
+bool sp_gss_clock_ahead(const struct sp_gss_keys *keys, const struct sp_gss_ticket *ticket,
+                        int64_t *seconds_out);
+/* "7 min behind the proxy's". Returns `out`. */
+const char *sp_gss_clock_words(int64_t ahead_s, char *out, size_t cap);
 /* The library's words for a status, the minor's included. Returns `out`. */
 const char *sp_gss_status_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap);
 

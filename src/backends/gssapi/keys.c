@@ -36,6 +36,7 @@ struct sp_gss_keys {
     gss_cred_id_t *ntlm_creds;
     struct mapper *mappers; /* creds_len too */
     size_t creds_len;
+    char memory[64]; /* the name of the copy, which the credentials hold open */
 };
 
 /* Where what went wrong is written. */
@@ -393,10 +394,11 @@ static enum sp_err keys_fill(struct sp_gss_keys *keys, krb5_context krb5,
 {
     static atomic_uint generation;
     krb5_keytab memory = NULL;
-    char name[64];
+    const char *name = keys->memory;
     enum sp_err err = SP_OK;
 
-    (void)snprintf(name, sizeof name, "MEMORY:sallyport-%u", atomic_fetch_add(&generation, 1));
+    (void)snprintf(keys->memory, sizeof keys->memory, "MEMORY:sallyport-%u",
+                   atomic_fetch_add(&generation, 1));
     if (!source->krb5)
         return acquire_all(keys, source, name, complaint);
     if (krb5_kt_resolve(krb5, name, &memory) != 0) {
@@ -489,6 +491,11 @@ bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal
     krb5_free_principal(mapper->krb5, parsed);
     (void)pthread_mutex_unlock(&mapper->lock);
     return code == 0 && out[0] != '\0';
+}
+
+const char *sp_gss_keys_memory(const struct sp_gss_keys *keys)
+{
+    return keys->memory;
 }
 
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out)

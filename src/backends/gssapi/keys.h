@@ -46,6 +46,9 @@ gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm);
 bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal, char *out,
                            size_t cap);
 
+/* The keytab's copy, by the name that the library resolves while the generation lives. */
+const char *sp_gss_keys_memory(const struct sp_gss_keys *keys);
+
 const struct sp_gss_key *sp_gss_keys_list(const struct sp_gss_keys *keys, size_t *len_out);
 /* "HTTP/p@R kvno 3 (aes256-cts-hmac-sha1-96, aes128-cts-hmac-sha1-96); HTTP/p@R kvno 2 (...)", cut
  * to what fits. Returns `out`. */

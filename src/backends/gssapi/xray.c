@@ -145,6 +145,7 @@ static bool read_ap_req(struct sp_der in, struct sp_gss_ticket *ticket)
         !sp_der_take_last(field, TAG_BIT_STRING, &options) ||
         !sp_der_take(&body, TAG_FIELD(3), &field) || !read_ticket(field, ticket))
         return false;
+    ticket->whole = sp_der_span(field);
     return sp_der_take_last(body, TAG_FIELD(4), &field) &&
            read_encrypted(field, &ticket->session_etype, &has_kvno, &kvno, &ticket->authenticator);
 }

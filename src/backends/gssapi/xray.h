@@ -25,6 +25,7 @@ enum sp_gss_inner {
 
 /* The clear parts of an AP-REQ (RFC 4120 5.5.1). Spans point into the token. */
 struct sp_gss_ticket {
+    struct sp_span whole; /* the ticket itself, with what is sealed in it */
     struct sp_span realm;
     struct sp_span parts[4]; /* of the service's name: HTTP, proxy.corp.test */
     unsigned parts_len;
