@@ -7,7 +7,7 @@ import time
 
 from common import ECHO, ask, challenged, expect, passed
 from sp_rig.procs import wait_until
-from sp_rig.tokens import KRB5, SPNEGO
+from sp_rig.tokens import KRB5, SPNEGO, end_point_bindings
 
 
 def refused(p):
@@ -116,3 +116,28 @@ def test_the_log_says_what_a_client_of_ntlm_sent(w):
     challenged(ask(w, auth=w.ntlm().value()))
     line = refused(p)
     assert "NTLM is not configured" in line and "client sent NTLM type 1" in line and "usual causes: " in line, line
+
+
+def over_tls(w, **changes):
+    config = w.config()
+    config.listens.append((w.proxy_address + ":3143", {"tls_certificate": w.certificate, "tls_key": w.key}))
+    config.backends["corp-krb5"] = w.krb5_backend(**changes)
+    return w.start(config)
+
+
+def ask_tls(w, me):
+    with w.wire(tls=True, port=3143) as c:
+        return c.ask("GET", ECHO, auth=me.value())
+
+
+def test_clients_that_send_no_channel_bindings_are_counted_in_the_log(w):
+    p = over_tls(w)
+    passed(ask_tls(w, w.initiator("alice", bindings=end_point_bindings(w.certificate))))
+    passed(ask(w, auth=w.initiator("alice").value()))          # in clear there is nothing to bind to
+    assert "event=channel_bindings_absent" not in p.errors()
+    for _ in range(5):
+        passed(ask_tls(w, w.initiator("alice")))
+    p.log_says('event=channel_bindings_absent handshakes=1 client=10.99.0.')
+    assert p.errors().count("event=channel_bindings_absent") == 1, "one line a minute is enough"
+    p.stop()
+    assert 'event=channel_bindings_absent handshakes=4 client=10.99.0.' in p.errors(), "what was counted since"

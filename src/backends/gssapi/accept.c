@@ -126,8 +126,11 @@ static void name_initiator(struct sp_gss_leg *leg, struct sp_span displayed)
 static bool bindings_suffice(struct sp_gss_leg *leg, const struct accepted *accepted)
 {
     if (leg->bindings.base == NULL ||
-        leg->config->options->channel_bindings != SP_GSS_BINDINGS_REQUIRE ||
+        leg->config->options->channel_bindings == SP_GSS_BINDINGS_OFF ||
         (accepted->flags & GSS_C_CHANNEL_BOUND_FLAG) != 0)
+        return true;
+    leg->unbound = true;
+    if (leg->config->options->channel_bindings == SP_GSS_BINDINGS_ALLOW)
         return true;
     deny(leg, "channel bindings missing",
          "channel_bindings requires them, and the client sent none: update or configure it "
@@ -241,6 +244,7 @@ static void leg_clear(struct sp_gss_leg *leg)
     leg->verdict = SP_VERDICT_UNAVAILABLE;
     leg->reason = NULL;
     leg->denied_principal = false;
+    leg->unbound = false;
     leg->user[0] = '\0';
     memset(leg->principal, 0, sizeof leg->principal);
     leg->detail[0] = '\0';

@@ -45,6 +45,7 @@ struct gss_op {
     struct sp_auth_tracer *tracer;
     sp_auth_done_cb done;
     void *owner;
+    char client[SP_GSS_CLIENT_MAX];
 };
 
 static struct gss_op *op_of(struct sp_auth_op *base)
@@ -128,6 +129,8 @@ static void op_report(struct gss_op *op)
         .denied_principal = leg->denied_principal,
     };
 
+    if (leg->unbound && leg->verdict == SP_VERDICT_ALLOW)
+        sp_gss_unbound_note(op->base.backend->config, op->client, uv_hrtime() / 1000000000u);
     op_trace(op);
     op_enter(op, GSS_OP_RESTING);
     op->done(op->owner, &result); /* op may be gone after this line */
@@ -193,6 +196,7 @@ static struct gss_op *op_new(struct sp_auth_backend *backend, const struct sp_au
     op->tracer = input->tracer;
     op->done = done;
     op->owner = owner;
+    (void)snprintf(op->client, sizeof op->client, "%s", input->client);
     op->keys = sp_gss_config_keys(backend->config);
     op->leg.config = backend->config;
     op->leg.keys = op->keys;
@@ -308,6 +312,7 @@ static void gss_close(struct sp_auth_backend **backend_ptr, sp_auth_closed_cb cl
     assert(backend->magic == BACKEND_MAGIC && backend->closed == NULL);
     backend->closed = closed;
     backend->closed_owner = owner;
+    sp_gss_unbound_end(backend->config);
     if (backend->jobs_out == 0)
         backend_part(backend);
 }

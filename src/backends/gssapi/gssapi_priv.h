@@ -10,8 +10,9 @@
 #include <gssapi/gssapi_ext.h>
 #include <pthread.h>
 
-#define SP_GSS_TOKEN_MAX (64u * 1024) /* a ticket with the largest PAC that Windows sends */
-#define SP_GSS_NAME_MAX  512u
+#define SP_GSS_TOKEN_MAX  (64u * 1024) /* a ticket with the largest PAC that Windows sends */
+#define SP_GSS_NAME_MAX   512u
+#define SP_GSS_CLIENT_MAX 64u /* an address in text */
 
 enum sp_gss_username { SP_GSS_USERNAME_LOCAL, SP_GSS_USERNAME_PRINCIPAL };
 enum sp_gss_persist { SP_GSS_PERSIST_CONNECTION, SP_GSS_PERSIST_REQUEST };
@@ -34,8 +35,17 @@ extern const struct sp_option sp_gssapi_option_table[];
 enum sp_err sp_gss_options_groups(struct sp_auth_config *config,
                                   struct sp_auth_fault *fault) SP_MUST_CHECK;
 
+/* Handshakes on TLS listeners whose client sent no channel bindings, since the last line about
+ * them.
+ */
+struct sp_gss_unbound {
+    unsigned long long handshakes;
+    uint64_t quiet_until_s;         /* on the monotonic clock */
+    char client[SP_GSS_CLIENT_MAX]; /* the last of them */
+};
+
 /* One backend block of one configuration snapshot. Shared by all workers: everything but `keys` is
- * written in configure() alone. */
+ * written in configure() alone, but for what is under `lock`. */
 struct sp_auth_config {
     const struct sp_gssapi_options *options;
     const struct sp_auth_host *host;
@@ -50,7 +60,8 @@ struct sp_auth_config {
      * serves one thread. */
     krb5_context anchor;
     pthread_mutex_t lock;
-    struct sp_gss_keys *keys; /* under `lock`: the generation in use */
+    struct sp_gss_keys *keys;      /* under `lock`: the generation in use */
+    struct sp_gss_unbound unbound; /* under `lock` */
 };
 
 /* The generation in use; the reference is the caller's. Any thread. */
@@ -85,6 +96,7 @@ struct sp_gss_leg {
     const char *reason; /* static */
     const char *mech;   /* static; NULL: not known */
     bool denied_principal;
+    bool unbound;           /* channel bindings could have come and did not */
     struct sp_span *groups; /* the ticket's, in one block; NULL: none */
     size_t groups_len;
     gss_buffer_desc reply;
@@ -98,6 +110,13 @@ struct sp_gss_leg {
 void sp_gss_leg_run(struct sp_gss_leg *leg);
 /* Releases the context, the groups and the reply; the leg itself is its owner's. */
 void sp_gss_leg_fini(struct sp_gss_leg *leg);
+
+/* ---- clients without channel bindings (unbound.c) ---- */
+
+/* One more, and a line in the log at most once a minute. Any thread. */
+void sp_gss_unbound_note(struct sp_auth_config *config, const char *client, uint64_t now_s);
+/* What was counted and not yet told is told now: a worker's backend closes. Any thread. */
+void sp_gss_unbound_end(struct sp_auth_config *config);
 
 /* ---- who the initiator is (name.c) ---- */
 

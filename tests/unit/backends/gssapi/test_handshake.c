@@ -375,6 +375,26 @@ static void channel_bindings_are_judged_as_configured(void **state)
     }
 }
 
+static void clients_without_bindings_are_told_once_a_minute(void **state)
+{
+    struct proxy proxy;
+
+    (void)state;
+    proxy_set(&proxy, "proxy.keytab");
+    proxy_open(&proxy);
+    sp_gss_unbound_note(proxy.config, "10.0.0.1", 1000);
+    assert_non_null(strstr(proxy.lender.log, "absent handshakes=1 client=10.0.0.1\n"));
+    for (uint64_t s = 1000; s < 1060; s++)
+        sp_gss_unbound_note(proxy.config, "10.0.0.2", s);
+    assert_null(strstr(proxy.lender.log, "10.0.0.2"));
+    sp_gss_unbound_note(proxy.config, "10.0.0.3", 1060);
+    assert_non_null(strstr(proxy.lender.log, "absent handshakes=61 client=10.0.0.3\n"));
+    sp_gss_unbound_note(proxy.config, "10.0.0.4", 1119);
+    sp_gss_unbound_note(proxy.config, "10.0.0.5", 1119);
+    proxy_close(&proxy); /* what was not told yet */
+    assert_non_null(strstr(proxy.lender.log, "absent handshakes=2 client=10.0.0.5\n"));
+}
+
 /* ---- cancel, close, no room ---- */
 
 static void a_handshake_cancelled_in_flight_is_never_answered(void **state)
@@ -597,6 +617,7 @@ int main(void)
         cmocka_unit_test(no_changed_byte_makes_a_replay_pass),
         cmocka_unit_test(a_token_over_the_limit_is_refused_and_one_at_it_is_read),
         cmocka_unit_test(channel_bindings_are_judged_as_configured),
+        cmocka_unit_test(clients_without_bindings_are_told_once_a_minute),
         cmocka_unit_test(a_handshake_cancelled_in_flight_is_never_answered),
         cmocka_unit_test(a_second_leg_cancelled_in_flight_is_never_answered),
         cmocka_unit_test(a_handshake_at_rest_between_legs_may_be_freed),
