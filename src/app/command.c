@@ -27,14 +27,29 @@ void sp_app_command_describe(const struct sp_app_command *command)
         printf("\n%s", command->help);
 }
 
+/* Where the command's own flag stands in its table, and what it was given among the values;
+ * SP_APP_FLAGS_MAX: no such flag. */
+static size_t find_flag(const struct sp_app_command *command, const char *name)
+{
+    for (size_t i = 0; command->flags != NULL && i < SP_APP_FLAGS_MAX; i++) {
+        if (command->flags[i].name == NULL)
+            break;
+        if (strcmp(command->flags[i].name, name) == 0)
+            return i;
+    }
+    return SP_APP_FLAGS_MAX;
+}
+
 const char *sp_app_args_get(const struct sp_app_args *args, const char *flag)
 {
-    const char *const *flags = args->command->flags;
+    size_t at = find_flag(args->command, flag);
 
-    for (size_t i = 0; flags != NULL && flags[i] != NULL; i++)
-        if (strcmp(flags[i], flag) == 0)
-            return args->values[i];
-    return NULL;
+    return at < SP_APP_FLAGS_MAX ? args->values[at] : NULL;
+}
+
+bool sp_app_args_has(const struct sp_app_args *args, const char *flag)
+{
+    return sp_app_args_get(args, flag) != NULL;
 }
 
 static enum sp_exit usage_fault(const struct sp_app_command *command, const char *what,
@@ -45,27 +60,34 @@ static enum sp_exit usage_fault(const struct sp_app_command *command, const char
     return SP_EXIT_USAGE;
 }
 
-/* Where a flag's value goes; NULL: no such flag. */
-static const char **slot_of(struct sp_app_args *args, const char *flag)
+/* Takes the flag at argv[*at], and the word behind it where it takes one. */
+static enum sp_exit take_flag(struct sp_app_args *args, int argc, char **argv, int *at)
 {
-    const char *const *flags = args->command->flags;
+    const struct sp_app_command *command = args->command;
+    const char *flag = argv[*at];
+    bool is_config = strcmp(flag, "-c") == 0 && !command->no_config;
+    size_t own = find_flag(command, flag);
 
-    if (strcmp(flag, "-c") == 0 && !args->command->no_config)
-        return &args->config;
-    for (size_t i = 0; flags != NULL && flags[i] != NULL && i < SP_APP_FLAGS_MAX; i++)
-        if (strcmp(flags[i], flag) == 0)
-            return &args->values[i];
-    return NULL;
+    if (!is_config && own == SP_APP_FLAGS_MAX)
+        return usage_fault(command, "there is no flag ", flag);
+    if (!is_config && !command->flags[own].takes_value) {
+        args->values[own] = "";
+        return SP_EXIT_WELL;
+    }
+    if (*at + 1 == argc)
+        return usage_fault(command, "a value must follow ", flag);
+    *(is_config ? &args->config : &args->values[own]) = argv[++*at];
+    return SP_EXIT_WELL;
 }
 
 /* Flags may stand anywhere before "--"; operands are gathered at the front of argv. */
-static enum sp_exit take_apart(struct sp_app_args *args, int argc, char **argv)
+enum sp_exit sp_app_args_take(struct sp_app_args *args, int argc, char **argv)
 {
     bool flags_over = false;
 
     args->operands = argv;
     for (int i = 0; i < argc; i++) {
-        const char **slot;
+        enum sp_exit status;
 
         if (flags_over || argv[i][0] != '-' || argv[i][1] == '\0') {
             args->operands[args->operands_len++] = argv[i];
@@ -75,12 +97,9 @@ static enum sp_exit take_apart(struct sp_app_args *args, int argc, char **argv)
             flags_over = true;
             continue;
         }
-        slot = slot_of(args, argv[i]);
-        if (slot == NULL)
-            return usage_fault(args->command, "there is no flag ", argv[i]);
-        if (i + 1 == argc)
-            return usage_fault(args->command, "a value must follow ", argv[i]);
-        *slot = argv[++i];
+        status = take_flag(args, argc, argv, &i);
+        if (status != SP_EXIT_WELL)
+            return status;
     }
     if (args->operands_len < args->command->operands_min)
         return usage_fault(args->command, "something is missing", "");
@@ -107,7 +126,7 @@ static enum sp_exit run_command(const struct sp_app_command *command, int argc, 
         sp_app_command_describe(command);
         return SP_EXIT_WELL;
     }
-    status = take_apart(&args, argc, argv);
+    status = sp_app_args_take(&args, argc, argv);
     return status == SP_EXIT_WELL ? command->run(&args) : status;
 }
 

@@ -148,6 +148,36 @@ static void ctl_takes_the_words_that_its_help_tells(void **state)
     assert_int_equal(RUN("ctl", "flush", "alice", "bob"), SP_EXIT_USAGE);
 }
 
+static enum sp_exit run_nothing(const struct sp_app_args *args)
+{
+    (void)args;
+    return SP_EXIT_WELL;
+}
+
+static void a_flag_takes_a_word_only_where_its_table_says_so(void **state)
+{
+    static const struct sp_app_flag flags[] = {{"--json", false}, {"--backend", true}, {NULL}};
+    static const struct sp_app_command command = {
+        .name = "probe", .usage = "", .flags = flags, .operands_max = 1, .run = run_nothing};
+    struct sp_app_args args = {.command = &command};
+
+    (void)state;
+    assert_int_equal(sp_app_args_take(&args, 4, (char *[]){"--json", "alice", "--backend", "x"}),
+                     SP_EXIT_WELL);
+    assert_true(sp_app_args_has(&args, "--json"));
+    assert_string_equal(sp_app_args_get(&args, "--backend"), "x");
+    assert_null(sp_app_args_get(&args, "--other"));
+    assert_int_equal(args.operands_len, 1);
+    assert_string_equal(args.operands[0], "alice");
+
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 2, (char *[]){"--", "--json"}), SP_EXIT_WELL);
+    assert_false(sp_app_args_has(&args, "--json"));
+    assert_string_equal(args.operands[0], "--json");
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"--backend"}), SP_EXIT_USAGE);
+}
+
 static void a_configuration_that_is_not_there_is_not_well(void **state)
 {
     (void)state;
@@ -182,6 +212,7 @@ int main(void)
         cmocka_unit_test(help_is_the_same_however_it_is_asked_for),
         cmocka_unit_test(the_list_of_commands_names_each_with_its_summary),
         cmocka_unit_test(ctl_takes_the_words_that_its_help_tells),
+        cmocka_unit_test(a_flag_takes_a_word_only_where_its_table_says_so),
         cmocka_unit_test(a_configuration_that_is_not_there_is_not_well),
         cmocka_unit_test(every_default_of_every_section_is_valid),
     };
