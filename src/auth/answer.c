@@ -47,6 +47,7 @@ void sp_answer_pass(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
     answer->reason = SP_REASON_OK;
     answer->identity = *holder;
     answer->how = outcome->how;
+    answer->age_ms = outcome->age_ms;
     answer->scheme = sp_identity_scheme(*holder);
     answer->user = sp_identity_user(*holder);
     answer->backend = sp_identity_backend(*holder);

@@ -56,8 +56,7 @@ void sp_ask_free(struct sp_auth_ask **ask_in)
     *ask_in = NULL;
     assert(ask->magic == ASK_MAGIC);
     ask->magic = 0;
-    if (ask->tracer != NULL)
-        sp_logins_untrace(engine, ask->tracer);
+    sp_login_unhear(&ask->relay);
     sp_secret_fini(&ask->secret);
     sp_identity_unref(&ask->proven);
     sp_outcome_fini(&ask->waiter.outcome);
@@ -87,8 +86,7 @@ void sp_auth_ask_cancel(struct sp_auth_ask **ask_in)
     if (ask == NULL)
         return;
     assert(ask->magic == ASK_MAGIC);
-    if (ask->tracer != NULL)
-        sp_logins_untrace(ask->engine, ask->tracer);
+    sp_login_unhear(&ask->relay);
     ask->tracer = NULL;
     switch (ask->state) {
     case SP_ASK_BASIC:

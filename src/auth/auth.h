@@ -122,6 +122,7 @@ enum sp_auth_state {
 };
 
 #define SP_AUTH_CHALLENGES_MAX 2
+#define SP_AGE_UNKNOWN         UINT64_MAX
 
 /* The answer. What it points to is good until the next call with the same conn, or until the conn
  * is freed. The identity is borrowed, and where the session's slot is NULL after the answer, good
@@ -143,6 +144,7 @@ struct sp_auth_answer {
     /* for the access line, also when refused */
     enum sp_scheme scheme;
     enum sp_auth_how how;
+    uint64_t age_ms;     /* CACHE, GRACE: of the verdict; CONNECTION: of the proof, or its groups */
     struct sp_span user; /* who they say they are; absent when not known */
     struct sp_span backend;
     struct sp_span mech;

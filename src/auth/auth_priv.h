@@ -133,6 +133,13 @@ enum sp_auth_count sp_auth_count_of(enum sp_verdict verdict);
 
 /* ---- logins: flights that this engine leads (login.c) ---- */
 
+/* Passes a login's steps on to the question that began it, as long as both are there. */
+struct sp_login_relay {
+    struct sp_auth_tracer tracer;
+    struct sp_auth_tracer *to;        /* NULL: nobody listens (any more) */
+    struct sp_login_relay **listener; /* where the question has its pointer to this; NULL: none */
+};
+
 /* What to ask of which backend. Borrowed for the call. */
 struct sp_login_spec {
     enum sp_auth_ability ask; /* PASSWORD or GROUPS */
@@ -145,7 +152,8 @@ struct sp_login_spec {
     struct sp_span id;
     struct sp_span user_agent;
     struct sp_auth_tracer *tracer;
-    bool strangers_count; /* "unknown" ends the search: a wrong login of this client's */
+    struct sp_login_relay **relay; /* with a tracer: where the question keeps whom it listens to */
+    bool strangers_count;          /* "unknown" ends the search: a wrong login of this client's */
 };
 
 enum sp_login_begun {
@@ -158,8 +166,18 @@ enum sp_login_begun sp_login_begin(struct sp_auth_engine *engine, const struct s
                                    struct sp_flight_waiter *waiter, struct sp_outcome *outcome_out);
 /* Those that nobody waits for end now. */
 void sp_logins_end_idle(struct sp_auth_engine *engine);
-/* The tracer's owner goes: steps are told to nobody from now on. */
-void sp_logins_untrace(struct sp_auth_engine *engine, const struct sp_auth_tracer *tracer);
+/* The listener goes: the login under way tells nobody from now on. */
+void sp_login_unhear(struct sp_login_relay **relay);
+
+/* ---- steps that the engine itself tells (tell.c) ---- */
+
+/* `tracer` NULL: nobody listens; as are server and detail absent when NULL. */
+void sp_tell(struct sp_auth_tracer *tracer, const char *what, const char *server,
+             const char *detail, const char *fmt, ...) SP_PRINTF(5, 6);
+void sp_tell_block(struct sp_auth_tracer *tracer, const struct sp_guard_block *block);
+/* What a backend has answered; `micros` since it was asked. */
+void sp_tell_verdict(struct sp_auth_tracer *tracer, const char *backend,
+                     const struct sp_auth_result *result, uint64_t micros);
 
 /* ---- connections, questions, handshakes ---- */
 
@@ -192,6 +210,7 @@ struct sp_basic_walk {
     bool skipped;        /* a backend could not answer */
     bool overloaded;     /* for lack of room */
     bool asked;          /* not from the cache alone */
+    uint64_t age_ms;     /* of what the cache said last */
     const char *backend; /* the last one that was looked at or asked; NULL: none */
     struct sp_verdict_key key;
     size_t name_len;
@@ -217,6 +236,7 @@ struct sp_auth_ask {
     unsigned listen_index;
     struct sp_addr client;
     struct sp_auth_tracer *tracer;
+    struct sp_login_relay *relay;     /* of the login that this question began; NULL: none */
     struct sp_span id;                /* into text */
     struct sp_span user_agent;        /* into text */
     struct sp_secret secret;          /* BASIC: the typed name, then the password */

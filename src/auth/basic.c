@@ -32,7 +32,8 @@ static struct sp_span name_of(const struct sp_basic_walk *w)
 /* ---- guard ---- */
 
 static bool is_blocked(struct sp_auth_engine *engine, const struct sp_addr *client,
-                       const struct sp_basic_walk *w, struct sp_outcome *outcome)
+                       const struct sp_basic_walk *w, struct sp_auth_tracer *tracer,
+                       struct sp_outcome *outcome)
 {
     struct sp_guard_who who = {.backend = sp_span_cstr(w->backend),
                                .user = w->backend != NULL ? name_of(w) : SP_SPAN_NONE,
@@ -42,6 +43,7 @@ static bool is_blocked(struct sp_auth_engine *engine, const struct sp_addr *clie
 
     if (!sp_guard_blocked(engine->shared->guard, &who, sp_loop_now_ms(engine->loop), &block))
         return false;
+    sp_tell_block(tracer, &block);
     sp_outcome_fini(outcome);
     *outcome = (struct sp_outcome){
         .verdict = SP_VERDICT_UNAVAILABLE, .blocked = true, .retry_after_s = block.retry_after_s};
@@ -78,8 +80,10 @@ static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_w
                                     &kept);
         if (kept.state == SP_KEPT_FRESH && kept.verdict == SP_VERDICT_ALLOW) {
             sp_outcome_fini(outcome);
-            *outcome = (struct sp_outcome){
-                .verdict = SP_VERDICT_ALLOW, .how = SP_HOW_CACHE, .identity = kept.identity};
+            *outcome = (struct sp_outcome){.verdict = SP_VERDICT_ALLOW,
+                                           .how = SP_HOW_CACHE,
+                                           .age_ms = kept.age_ms,
+                                           .identity = kept.identity};
             return true;
         }
         sp_identity_unref(&kept.identity);
@@ -123,10 +127,12 @@ static bool take_kept(struct sp_auth_engine *engine, struct sp_basic_walk *w,
         w->ready = true;
         return false;
     }
+    w->age_ms = kept.age_ms;
     if (kept.verdict == SP_VERDICT_UNKNOWN_USER)
         return false;
     *outcome = (struct sp_outcome){.verdict = kept.verdict,
                                    .how = SP_HOW_CACHE,
+                                   .age_ms = kept.age_ms,
                                    .identity = kept.identity,
                                    .reason = kept.reason};
     if (kept.renew)
@@ -139,6 +145,7 @@ static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outco
 {
     *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNKNOWN_USER,
                                    .how = w->asked ? SP_HOW_DIRECTORY : SP_HOW_CACHE,
+                                   .age_ms = w->age_ms,
                                    .reason = "unknown user"};
     if (w->skipped)
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
@@ -159,17 +166,18 @@ static void count_cached(struct sp_auth_engine *engine, const struct sp_basic_wa
 
 /* From the cache alone, a refusal of somebody who is blocked is a block. */
 static enum walk_step walk_ends(struct sp_auth_engine *engine, struct sp_basic_walk *w,
-                                const struct sp_addr *client, struct sp_outcome *outcome)
+                                const struct sp_addr *client, struct sp_auth_tracer *tracer,
+                                struct sp_outcome *outcome)
 {
     if (!w->asked && outcome->verdict != SP_VERDICT_ALLOW)
-        (void)is_blocked(engine, client, w, outcome);
+        (void)is_blocked(engine, client, w, tracer, outcome);
     count_cached(engine, w, outcome);
     return WALK_DONE;
 }
 
 /* What a flight, or the attempt to begin one, has said. True: the walk is over. */
 static bool take_outcome(struct sp_auth_engine *engine, struct sp_basic_walk *w,
-                         struct sp_outcome *outcome)
+                         struct sp_auth_tracer *tracer, struct sp_outcome *outcome)
 {
     struct sp_kept kept;
 
@@ -186,8 +194,12 @@ static bool take_outcome(struct sp_auth_engine *engine, struct sp_basic_walk *w,
         return true;
     sp_verdict_cache_lookup(engine->shared->cache, &w->key, sp_loop_now_ms(engine->loop), &kept);
     if (kept.identity != NULL) { /* it did not answer: this is what grace is for */
-        *outcome = (struct sp_outcome){
-            .verdict = SP_VERDICT_ALLOW, .how = SP_HOW_GRACE, .identity = kept.identity};
+        sp_tell(tracer, "grace", NULL, w->backend, "its verdict of %llu s ago serves meanwhile",
+                (unsigned long long)(kept.age_ms / 1000));
+        *outcome = (struct sp_outcome){.verdict = SP_VERDICT_ALLOW,
+                                       .how = SP_HOW_GRACE,
+                                       .age_ms = kept.age_ms,
+                                       .identity = kept.identity};
         sp_stats_add(engine->stats, SP_STAT_CACHE_GRACE, 1);
         return true;
     }
@@ -204,13 +216,17 @@ static bool begin(struct sp_auth_ask *ask, struct sp_outcome *outcome)
     spec.id = ask->id;
     spec.user_agent = ask->user_agent;
     spec.tracer = ask->tracer;
+    spec.relay = &ask->relay;
+    sp_tell(ask->tracer, "cache", NULL, ask->walk.backend,
+            "nothing that serves is kept for this user and password");
     return sp_login_begin(ask->engine, &spec, &ask->waiter, outcome) == SP_LOGIN_WAITING;
 }
 
-/* `ask` is NULL while the walk is on the stack. */
+/* `ask` is NULL while the walk is on the stack: what the cache passes on then is not told, since it
+ * is on the path of requests that cost nothing. */
 static enum walk_step walk_on(struct sp_auth_engine *engine, struct sp_basic_walk *w,
-                              const struct sp_addr *client, struct sp_auth_ask *ask,
-                              struct sp_outcome *outcome)
+                              const struct sp_addr *client, struct sp_auth_tracer *tracer,
+                              struct sp_auth_ask *ask, struct sp_outcome *outcome)
 {
     while (w->at < engine->plan->basic.len) {
         if (!w->ready) {
@@ -219,14 +235,17 @@ static enum walk_step walk_on(struct sp_auth_engine *engine, struct sp_basic_wal
             if (err != SP_OK && err != SP_ERR_NOT_FOUND) {
                 w->skipped = w->overloaded = true;
             } else if (err == SP_OK && take_kept(engine, w, client, outcome)) {
-                return walk_ends(engine, w, client, outcome);
+                return walk_ends(engine, w, client, tracer, outcome);
             }
             if (!w->ready) {
+                if (err == SP_OK && ask != NULL)
+                    sp_tell(tracer, "cache", NULL, w->backend, "unknown user, kept for %llu s",
+                            (unsigned long long)(w->age_ms / 1000));
                 w->at++;
                 continue;
             }
         }
-        if (is_blocked(engine, client, w, outcome)) {
+        if (is_blocked(engine, client, w, tracer, outcome)) {
             if (find_positive_ahead(engine, w, outcome))
                 count_cached(engine, w, outcome);
             return WALK_DONE;
@@ -236,11 +255,11 @@ static enum walk_step walk_on(struct sp_auth_engine *engine, struct sp_basic_wal
         w->asked = true;
         if (begin(ask, outcome))
             return WALK_WAITS;
-        if (take_outcome(engine, w, outcome))
+        if (take_outcome(engine, w, tracer, outcome))
             return WALK_DONE;
     }
     end_of_chain(w, outcome);
-    return walk_ends(engine, w, client, outcome);
+    return walk_ends(engine, w, client, tracer, outcome);
 }
 
 /* ---- answers ---- */
@@ -253,8 +272,10 @@ static void answer(struct sp_auth_engine *engine, struct sp_auth_conn **conn, un
                                     .user = w->backend != NULL ? name_of(w) : w->typed,
                                     .backend = w->backend};
 
-    if (outcome->verdict != SP_VERDICT_ALLOW)
+    if (outcome->verdict != SP_VERDICT_ALLOW) {
         out->how = outcome->how;
+        out->age_ms = outcome->age_ms;
+    }
     if (outcome->blocked)
         sp_answer_blocked(conn, outcome->retry_after_s, &about, outcome->reason, out);
     else if (outcome->verdict == SP_VERDICT_ALLOW)
@@ -295,9 +316,10 @@ static void on_landed(struct sp_flight_waiter *waiter)
         sp_ask_free(&ask);
         return;
     }
-    if (!take_outcome(ask->engine, &ask->walk, &outcome)) {
+    if (!take_outcome(ask->engine, &ask->walk, ask->tracer, &outcome)) {
         sp_outcome_fini(&outcome);
-        if (walk_on(ask->engine, &ask->walk, &ask->client, ask, &outcome) == WALK_WAITS)
+        if (walk_on(ask->engine, &ask->walk, &ask->client, ask->tracer, ask, &outcome) ==
+            WALK_WAITS)
             return;
     }
     answer(ask->engine, ask->conn, ask->listen_index, &ask->walk, &outcome, &out);
@@ -334,14 +356,14 @@ static bool walk_from_stack(struct sp_auth_engine *engine, struct sp_auth_conn *
 {
     struct sp_auth_ask *ask;
 
-    if (walk_on(engine, w, q->client, NULL, outcome) == WALK_DONE)
+    if (walk_on(engine, w, q->client, q->tracer, NULL, outcome) == WALK_DONE)
         return true;
     ask = detain(engine, conn, q, w, done, owner);
     if (ask == NULL) {
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE, .overloaded = true};
         return true;
     }
-    if (walk_on(engine, &ask->walk, q->client, ask, outcome) == WALK_WAITS) {
+    if (walk_on(engine, &ask->walk, q->client, q->tracer, ask, outcome) == WALK_WAITS) {
         *ask_out = ask;
         return false;
     }
@@ -370,6 +392,7 @@ void sp_basic_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
     walk.password = basic.password;
     walk.at = 0;
     walk.ready = walk.skipped = walk.overloaded = walk.asked = false;
+    walk.age_ms = SP_AGE_UNKNOWN;
     walk.backend = NULL;
     walk.name_len = 0;
     if (walk_from_stack(engine, conn, q, &walk, done, owner, &outcome, ask_out))

@@ -54,6 +54,7 @@ static enum sp_flight_role add_waiter(struct sp_flight *flight, struct sp_flight
         return SP_FLIGHT_FULL;
     waiter->shard = shard_of(&flight->digest);
     waiter->posted = false;
+    memcpy(waiter->leader, flight->id, sizeof(waiter->leader));
     sp_list_push(&flight->waiters, &waiter->link);
     flight->waiters_len++;
     return SP_FLIGHT_JOINED;

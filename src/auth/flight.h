@@ -12,12 +12,15 @@
 #include "auth/cache.h"
 #include "util/list.h"
 
+#define SP_FLIGHT_ID_MAX 20u
+
 /* What a flight brings home; also how an answer is handed about inside this room. */
 struct sp_outcome {
     enum sp_verdict verdict; /* not MORE */
     enum sp_auth_how how;
     bool blocked;                       /* the guard kept it from being asked */
     bool overloaded;                    /* UNAVAILABLE for lack of room */
+    uint64_t age_ms;                    /* CACHE, GRACE, CONNECTION; SP_AGE_UNKNOWN */
     unsigned retry_after_s;             /* blocked */
     const struct sp_identity *identity; /* ALLOW: a reference, owned with the outcome */
     const char *reason;                 /* lives as long as the process; NULL: none */
@@ -27,6 +30,7 @@ void sp_outcome_fini(struct sp_outcome *outcome);
 /* Embedded in the leader's operation; its owner frees it after it has landed or been withdrawn. */
 struct sp_flight {
     struct sp_flight *next;
+    char id[SP_FLIGHT_ID_MAX]; /* the exchange's that began it; "" in the background */
     struct sp_digest digest;
     struct sp_list waiters;
     unsigned waiters_len;
@@ -38,7 +42,8 @@ struct sp_flight_waiter {
     struct sp_mail mail;
     struct sp_loop *loop;
     unsigned shard;
-    bool posted; /* under the shard's lock: the letter is on its way */
+    char leader[SP_FLIGHT_ID_MAX]; /* JOINED: the flight's id */
+    bool posted;                   /* under the shard's lock: the letter is on its way */
     /* Filled before `landed`, which is called once, on the loop's thread, and takes it over. */
     struct sp_outcome outcome;
     void (*landed)(struct sp_flight_waiter *waiter);

@@ -45,6 +45,7 @@ static enum sp_login_begun begin(struct sp_auth_ask *ask, struct sp_flight_waite
         .id = ask->id,
         .user_agent = ask->user_agent,
         .tracer = waiter != NULL ? ask->tracer : NULL,
+        .relay = &ask->relay,
     };
 
     if (from->ops->name_of != NULL) {
@@ -72,6 +73,8 @@ static bool take_kept(struct sp_auth_ask *ask, struct sp_outcome *outcome)
     sp_stats_add(ask->engine->stats,
                  kept.verdict == SP_VERDICT_ALLOW ? SP_STAT_CACHE_HIT : SP_STAT_CACHE_NEGATIVE_HIT,
                  1);
+    sp_tell(ask->tracer, "groups", NULL, ask->prover->groups_from->name,
+            "what was asked %llu s ago is kept", (unsigned long long)(kept.age_ms / 1000));
     if (kept.renew)
         (void)begin(ask, NULL, &nobodys);
     *outcome = (struct sp_outcome){
@@ -88,8 +91,12 @@ static void bridge(struct sp_auth_ask *ask, struct sp_outcome *outcome)
                             sp_loop_now_ms(ask->engine->loop), &kept);
     if (kept.identity == NULL)
         return;
-    *outcome = (struct sp_outcome){
-        .verdict = SP_VERDICT_ALLOW, .how = SP_HOW_GRACE, .identity = kept.identity};
+    sp_tell(ask->tracer, "grace", NULL, ask->prover->groups_from->name,
+            "its groups of %llu s ago serve meanwhile", (unsigned long long)(kept.age_ms / 1000));
+    *outcome = (struct sp_outcome){.verdict = SP_VERDICT_ALLOW,
+                                   .how = SP_HOW_GRACE,
+                                   .age_ms = kept.age_ms,
+                                   .identity = kept.identity};
     sp_stats_add(ask->engine->stats, SP_STAT_CACHE_GRACE, 1);
 }
 

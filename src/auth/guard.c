@@ -44,9 +44,10 @@ struct client_record {
 struct record {
     struct record *next;
     struct sp_list age;
-    uint64_t hash;            /* of what it is about */
-    uint64_t name_hash;       /* users: of the name alone, for flush */
-    uint64_t blocked_till_ms; /* 0: not blocked */
+    uint64_t hash;                   /* of what it is about */
+    uint64_t name_hash;              /* users: of the name alone, for flush */
+    uint64_t blocked_till_ms;        /* 0: not blocked */
+    struct sp_guard_culprit culprit; /* of the last block */
     union {
         struct user_record user;
         struct client_record client;
@@ -154,6 +155,32 @@ static void touch(struct shard *s, struct record *r)
     sp_list_push(&s->ages, &r->age);
 }
 
+static void block_record(struct record *r, const struct sp_guard_who *who, uint64_t till_ms)
+{
+    size_t len = who->user_agent.len;
+
+    if (len >= sizeof(r->culprit.user_agent))
+        len = sizeof(r->culprit.user_agent) - 1;
+    r->blocked_till_ms = till_ms;
+    r->culprit.client = *who->client;
+    if (len > 0)
+        memcpy(r->culprit.user_agent, who->user_agent.base, len);
+    r->culprit.user_agent[len] = '\0';
+}
+
+static unsigned seconds_left(uint64_t till_ms, uint64_t now_ms)
+{
+    return till_ms > now_ms ? (unsigned)((till_ms - now_ms + 999) / 1000) : 1;
+}
+
+static struct sp_guard_block block_of(const struct record *r, bool user, uint64_t now_ms)
+{
+    return (struct sp_guard_block){.user = user,
+                                   .retry_after_s = seconds_left(r->blocked_till_ms, now_ms),
+                                   .has_culprit = r->blocked_till_ms > now_ms,
+                                   .culprit = r->culprit};
+}
+
 /* ---- users ---- */
 
 static struct place *place_find(struct user_record *u, const struct sp_digest *password)
@@ -222,11 +249,6 @@ static bool has_place(const struct user_record *u, uint64_t limit)
     return u->places_len < limit;
 }
 
-static unsigned seconds_left(uint64_t till_ms, uint64_t now_ms)
-{
-    return till_ms > now_ms ? (unsigned)((till_ms - now_ms + 999) / 1000) : 1;
-}
-
 static bool reserve_user(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t limit,
                          uint64_t now_ms, struct sp_guard_block *block)
 {
@@ -247,7 +269,7 @@ static bool reserve_user(struct sp_guard *guard, const struct sp_guard_who *who,
             got = ++same->asking > 0;
         else if (has_place(&r->user, limit))
             got = place_add(&r->user, who->password);
-        *block = (struct sp_guard_block){true, seconds_left(r->blocked_till_ms, now_ms)};
+        *block = block_of(r, true, now_ms);
     }
     pthread_mutex_unlock(&s->lock);
     return got;
@@ -293,7 +315,7 @@ static bool settle_user(struct sp_guard *guard, const struct sp_guard_who *who, 
             keep_within(&r->user, limit);
             if (!repeated && count_wrong(&r->user) >= limit) {
                 blocked = r->blocked_till_ms <= now_ms;
-                r->blocked_till_ms = now_ms + load(&guard->block_ms);
+                block_record(r, who, now_ms + load(&guard->block_ms));
             }
         } else if (!p->wrong && p->asking == 0) {
             place_remove(&r->user, p);
@@ -325,10 +347,10 @@ static void slide_client(struct client_record *c, uint64_t slice)
         c->newest_slice = slice;
 }
 
-static bool settle_client(struct sp_guard *guard, const struct sp_addr *client, uint64_t limit,
+static bool settle_client(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t limit,
                           uint64_t now_ms)
 {
-    uint64_t hash = client_hash(client);
+    uint64_t hash = client_hash(who->client);
     struct shard *s = shard_lock(guard->clients, hash);
     struct record *r = record_of(guard, s, hash);
     uint64_t total = 0;
@@ -343,7 +365,7 @@ static bool settle_client(struct sp_guard *guard, const struct sp_addr *client, 
         touch(s, r);
         if (total >= limit) {
             blocked = r->blocked_till_ms <= now_ms;
-            r->blocked_till_ms = now_ms + load(&guard->block_ms);
+            block_record(r, who, now_ms + load(&guard->block_ms));
         }
     }
     pthread_mutex_unlock(&s->lock);
@@ -352,14 +374,15 @@ static bool settle_client(struct sp_guard *guard, const struct sp_addr *client, 
 
 /* ---- the door ---- */
 
-static bool is_blocked(struct shard *shards, uint64_t hash, uint64_t now_ms, unsigned *seconds_out)
+static bool is_blocked(struct shard *shards, bool user, uint64_t hash, uint64_t now_ms,
+                       struct sp_guard_block *block)
 {
     struct shard *s = shard_lock(shards, hash);
     struct record *r = *link_of(s, hash);
     bool blocked = r != NULL && r->blocked_till_ms > now_ms;
 
     if (blocked)
-        *seconds_out = seconds_left(r->blocked_till_ms, now_ms);
+        *block = block_of(r, user, now_ms);
     pthread_mutex_unlock(&s->lock);
     return blocked;
 }
@@ -367,14 +390,11 @@ static bool is_blocked(struct shard *shards, uint64_t hash, uint64_t now_ms, uns
 bool sp_guard_blocked(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
                       struct sp_guard_block *block)
 {
-    *block = (struct sp_guard_block){false, 0};
     if (load(&guard->client_failures) > 0 &&
-        is_blocked(guard->clients, client_hash(who->client), now_ms, &block->retry_after_s))
+        is_blocked(guard->clients, false, client_hash(who->client), now_ms, block))
         return true;
-    if (load(&guard->user_failures) == 0 || who->user.len == 0)
-        return false;
-    block->user = true;
-    return is_blocked(guard->users, user_hash(who), now_ms, &block->retry_after_s);
+    return load(&guard->user_failures) > 0 && who->user.len > 0 &&
+           is_blocked(guard->users, true, user_hash(who), now_ms, block);
 }
 
 bool sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
@@ -382,9 +402,8 @@ bool sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who, ui
 {
     uint64_t limit = load(&guard->user_failures);
 
-    *block = (struct sp_guard_block){false, 0};
     if (load(&guard->client_failures) > 0 &&
-        is_blocked(guard->clients, client_hash(who->client), now_ms, &block->retry_after_s))
+        is_blocked(guard->clients, false, client_hash(who->client), now_ms, block))
         return false;
     return limit == 0 || reserve_user(guard, who, limit, now_ms, block);
 }
@@ -399,7 +418,7 @@ struct sp_guard_news sp_guard_settle(struct sp_guard *guard, const struct sp_gua
     news.user_blocked = settle_user(guard, who, user_limit > 0 && end == SP_GUARD_WRONG, user_limit,
                                     now_ms);
     if (end != SP_GUARD_HARMLESS && client_limit > 0)
-        news.client_blocked = settle_client(guard, who->client, client_limit, now_ms);
+        news.client_blocked = settle_client(guard, who, client_limit, now_ms);
     return news;
 }
 

@@ -16,11 +16,20 @@ struct sp_guard_who {
     struct sp_span user;              /* as the backend's name_of gives it */
     const struct sp_digest *password; /* the verdict key's digest: equal for equal credentials */
     const struct sp_addr *client;
+    struct sp_span user_agent; /* what a device at fault is named by; may be absent */
+};
+
+/* Whose wrong login brought the block about. */
+struct sp_guard_culprit {
+    struct sp_addr client;
+    char user_agent[64]; /* cut; as it was sent */
 };
 
 struct sp_guard_block {
     bool user; /* else the client */
     unsigned retry_after_s;
+    bool has_culprit; /* false: places are taken by logins that are being asked about */
+    struct sp_guard_culprit culprit;
 };
 
 /* What became of a place. */

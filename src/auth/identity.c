@@ -21,6 +21,7 @@ struct sp_identity {
     struct sp_span principal;
     struct sp_span backend;
     struct sp_span mech;
+    struct sp_span groups_text;
     size_t groups_len;
     struct sp_span groups[]; /* the bytes of all spans follow */
 };
@@ -39,6 +40,30 @@ static struct sp_span copy_into(char **at, struct sp_span bytes)
     return sp_span_of(to, bytes.len);
 }
 
+/* How many of the groups' names, each on its line, and how many bytes that is. */
+static size_t groups_text_len(const struct sp_span *groups, size_t groups_len, size_t *names_out)
+{
+    size_t len = 0, names = 0;
+
+    while (names < groups_len && len + groups[names].len + 1 <= SP_IDENTITY_GROUPS_TEXT)
+        len += groups[names++].len + 1;
+    *names_out = names;
+    return len;
+}
+
+static struct sp_span write_groups_text(char *at, const struct sp_span *groups, size_t names)
+{
+    char *end = at;
+
+    for (size_t i = 0; i < names; i++) {
+        if (i > 0)
+            *end++ = '\n';
+        (void)copy_into(&end, groups[i]);
+        end -= groups[i].base != NULL ? 1 : 0; /* its NUL gives way to the next line */
+    }
+    return sp_span_of(at, (size_t)(end - at));
+}
+
 struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principal,
                                     struct sp_span backend, enum sp_scheme scheme,
                                     struct sp_span mech, const struct sp_span *groups,
@@ -46,8 +71,10 @@ struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principa
 {
     size_t size = sizeof(struct sp_identity) + groups_len * sizeof(struct sp_span);
     struct sp_identity *identity;
+    size_t names;
     char *at;
 
+    size += groups_text_len(groups, groups_len, &names);
     size += user.len + principal.len + backend.len + mech.len + 4;
     for (size_t i = 0; i < groups_len; i++)
         size += groups[i].len + 1;
@@ -65,6 +92,7 @@ struct sp_identity *sp_identity_new(struct sp_span user, struct sp_span principa
     identity->mech = copy_into(&at, mech);
     for (size_t i = 0; i < groups_len; i++)
         identity->groups[i] = copy_into(&at, groups[i]);
+    identity->groups_text = write_groups_text(at, groups, names);
     return identity;
 }
 
@@ -133,6 +161,11 @@ struct sp_span sp_identity_mech(const struct sp_identity *identity)
 enum sp_scheme sp_identity_scheme(const struct sp_identity *identity)
 {
     return identity->scheme;
+}
+
+struct sp_span sp_identity_groups_text(const struct sp_identity *identity)
+{
+    return identity->groups_text;
 }
 
 const struct sp_span *sp_identity_groups(const struct sp_identity *identity, size_t *len_out)

@@ -23,5 +23,8 @@ struct sp_span sp_identity_backend(const struct sp_identity *identity);
 struct sp_span sp_identity_mech(const struct sp_identity *identity);
 enum sp_scheme sp_identity_scheme(const struct sp_identity *identity);
 const struct sp_span *sp_identity_groups(const struct sp_identity *identity, size_t *len_out);
+/* The first of them, one a line, as far as SP_IDENTITY_GROUPS_TEXT bytes go; whole names. */
+#define SP_IDENTITY_GROUPS_TEXT 512u
+struct sp_span sp_identity_groups_text(const struct sp_identity *identity);
 
 #endif

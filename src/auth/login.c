@@ -6,19 +6,15 @@
  * verdict is worth keeping; only a closing engine ends those that nobody waits for. Loop thread. */
 #include "auth/auth_priv.h"
 
+#include "util/err.h"
 #include "util/text.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LOGIN_MAGIC 0x10610610u
-
-/* Steps go to the asker that wanted them while it is there. */
-struct relay {
-    struct sp_auth_tracer tracer;
-    struct sp_auth_tracer *to; /* NULL: it has left */
-};
 
 /* Owned by its engine's list; freed when it has landed. */
 struct login {
@@ -29,7 +25,7 @@ struct login {
     struct sp_engine_backend *backend;
     struct sp_auth_op *op;
     struct sp_timer deadline;
-    struct relay relay;
+    struct sp_login_relay relay;
     enum sp_auth_ability ask;
     struct sp_verdict_key key;
     const struct sp_identity *proven;
@@ -43,10 +39,34 @@ struct login {
 
 static void relay_step(struct sp_auth_tracer *tracer, const struct sp_auth_step *step)
 {
-    struct relay *relay = sp_container_of(tracer, struct relay, tracer);
+    struct sp_login_relay *relay = sp_container_of(tracer, struct sp_login_relay, tracer);
 
     if (relay->to != NULL)
         relay->to->step(relay->to, step);
+}
+
+static void hear(struct sp_login_relay *relay, const struct sp_login_spec *spec)
+{
+    *relay = (struct sp_login_relay){.tracer = {relay_step}};
+    if (spec->tracer == NULL)
+        return;
+    relay->to = spec->tracer;
+    relay->listener = spec->relay;
+    *spec->relay = relay;
+}
+
+static void hush(struct sp_login_relay *relay)
+{
+    if (relay->listener != NULL)
+        *relay->listener = NULL;
+    relay->to = NULL;
+    relay->listener = NULL;
+}
+
+void sp_login_unhear(struct sp_login_relay **relay)
+{
+    if (*relay != NULL)
+        hush(*relay);
 }
 
 static struct sp_span keep(char **at, struct sp_span bytes, size_t max)
@@ -72,7 +92,7 @@ static struct login *login_new(struct sp_auth_engine *engine, const struct sp_lo
     l->magic = LOGIN_MAGIC;
     l->engine = engine;
     l->backend = sp_engine_backend(engine, spec->backend);
-    l->relay = (struct relay){{relay_step}, spec->tracer};
+    hear(&l->relay, spec);
     l->ask = spec->ask;
     l->key = *spec->key;
     l->proven = spec->proven != NULL ? sp_identity_ref(spec->proven) : NULL;
@@ -81,6 +101,7 @@ static struct login *login_new(struct sp_auth_engine *engine, const struct sp_lo
     at = l->text;
     l->user = keep(&at, spec->user, SP_AUTH_NAME_MAX);
     l->id = keep(&at, spec->id, 64);
+    (void)snprintf(l->flight.id, sizeof(l->flight.id), "%.*s", SP_SPAN_ARG(l->id));
     l->user_agent = keep(&at, spec->user_agent, 256);
     sp_timer_init(&l->deadline, on_deadline);
     sp_list_push(&engine->logins, &l->link);
@@ -95,6 +116,7 @@ static void login_free(struct login *l)
     assert(l->magic == LOGIN_MAGIC && l->op == NULL);
     l->magic = 0;
     sp_timer_stop(&l->deadline);
+    hush(&l->relay);
     sp_list_remove(&l->link);
     sp_identity_unref(&l->proven);
     free(l);
@@ -108,7 +130,8 @@ static struct sp_guard_who who(const struct login *l)
     return (struct sp_guard_who){.backend = sp_span_cstr(l->backend->plan->name),
                                  .user = l->user,
                                  .password = &l->key.digest,
-                                 .client = &l->client};
+                                 .client = &l->client,
+                                 .user_agent = l->user_agent};
 }
 
 static bool reserve(struct login *l, struct sp_outcome *outcome)
@@ -120,10 +143,12 @@ static bool reserve(struct login *l, struct sp_outcome *outcome)
         return true;
     l->reserved = sp_guard_reserve(l->engine->shared->guard, &w, sp_loop_now_ms(l->engine->loop),
                                    &block);
-    if (!l->reserved)
+    if (!l->reserved) {
+        sp_tell_block(l->relay.to, &block);
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
                                        .blocked = true,
                                        .retry_after_s = block.retry_after_s};
+    }
     return l->reserved;
 }
 
@@ -224,6 +249,8 @@ static void land(struct login *l, const struct sp_auth_result *r)
     sp_engine_backend_heard(l->backend, r);
     sp_stats_auth(l->backend->plan->series, sp_auth_count_of(r->verdict), now_us - l->begun_us);
     log_answer(l, r);
+    sp_tell_verdict(l->relay.to, l->backend->plan->name, r, now_us - l->begun_us);
+    hush(&l->relay); /* who is told of the landing may begin another login at once */
     settle(l, r->verdict);
     outcome = outcome_of(l, r);
     sp_verdict_cache_store(engine->shared->cache, &l->key, outcome.verdict, outcome.identity,
@@ -264,7 +291,7 @@ static enum sp_err start(struct login *l, const struct sp_login_spec *spec)
         .password = spec->password,
         .client = sp_addr_ip_text(spec->client, client),
         .id = id,
-        .tracer = spec->tracer != NULL ? &l->relay.tracer : NULL,
+        .tracer = l->relay.to != NULL ? &l->relay.tracer : NULL,
     };
 
     if (l->proven != NULL)
@@ -288,6 +315,7 @@ static bool kept_meanwhile(struct login *l, struct sp_outcome *outcome)
     }
     *outcome = (struct sp_outcome){.verdict = kept.verdict,
                                    .how = SP_HOW_CACHE,
+                                   .age_ms = kept.age_ms,
                                    .identity = kept.identity,
                                    .reason = kept.reason};
     return true;
@@ -309,6 +337,8 @@ static bool take_off(struct login *l, const struct sp_login_spec *spec, bool bac
         return true;
     }
     settle(l, SP_VERDICT_UNAVAILABLE);
+    sp_tell(l->relay.to, "start", l->backend->plan->name, NULL, "cannot be asked now: %s",
+            sp_err_text(err));
     sp_stats_auth(l->backend->plan->series, SP_COUNT_UNAVAILABLE, 0);
     *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
                                    .overloaded = err == SP_ERR_FULL || err == SP_ERR_NOMEM};
@@ -321,8 +351,13 @@ static enum sp_login_begun overloaded(struct sp_outcome *outcome)
     return SP_LOGIN_ANSWERED;
 }
 
-static enum sp_login_begun coalesced(struct sp_auth_engine *engine)
+static enum sp_login_begun coalesced(struct sp_auth_engine *engine,
+                                     const struct sp_login_spec *spec,
+                                     const struct sp_flight_waiter *waiter)
 {
+    sp_tell(spec->tracer, "joined", spec->backend->name, NULL,
+            "the same was being asked already%s%s", waiter->leader[0] != '\0' ? ", by " : "",
+            waiter->leader);
     sp_stats_add(engine->stats, SP_STAT_CACHE_COALESCED, 1);
     return SP_LOGIN_WAITING;
 }
@@ -358,7 +393,7 @@ enum sp_login_begun sp_login_begin(struct sp_auth_engine *engine, const struct s
     if (waiter != NULL)
         role = sp_flights_join(flights, spec->key, waiter);
     if (role == SP_FLIGHT_JOINED)
-        return coalesced(engine);
+        return coalesced(engine, spec, waiter);
     if (role == SP_FLIGHT_FULL)
         return overloaded(outcome);
     l = login_new(engine, spec);
@@ -368,7 +403,8 @@ enum sp_login_begun sp_login_begin(struct sp_auth_engine *engine, const struct s
     if (role == SP_FLIGHT_LEADS)
         return lead(l, spec, waiter, outcome);
     login_free(l);
-    return role == SP_FLIGHT_JOINED && waiter != NULL ? coalesced(engine) : overloaded(outcome);
+    return role == SP_FLIGHT_JOINED && waiter != NULL ? coalesced(engine, spec, waiter)
+                                                      : overloaded(outcome);
 }
 
 void sp_logins_end_idle(struct sp_auth_engine *engine)
@@ -383,17 +419,5 @@ void sp_logins_end_idle(struct sp_auth_engine *engine)
         l->backend->plan->ops->cancel(&l->op);
         settle(l, SP_VERDICT_UNAVAILABLE);
         login_free(l);
-    }
-}
-
-void sp_logins_untrace(struct sp_auth_engine *engine, const struct sp_auth_tracer *tracer)
-{
-    struct sp_list *node;
-
-    SP_LIST_EACH (node, &engine->logins) {
-        struct login *l = sp_container_of(node, struct login, link);
-
-        if (l->relay.to == tracer)
-            l->relay.to = NULL;
     }
 }

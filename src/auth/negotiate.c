@@ -7,6 +7,7 @@
 #include "auth/auth_priv.h"
 
 #include "util/base64.h"
+#include "util/err.h"
 #include "util/text.h"
 
 #include <assert.h>
@@ -214,6 +215,8 @@ static bool first_leg(struct sp_handshake *hs, struct sp_auth_ask *ask, struct s
             return true;
         hs->op = NULL;
         hs->skipped = true;
+        sp_tell(ask->tracer, "start", b->plan->name, NULL, "cannot be asked now: %s",
+                sp_err_text(err));
         hs->overloaded |= err == SP_ERR_FULL || err == SP_ERR_NOMEM;
         sp_stats_auth(b->plan->series, SP_COUNT_UNAVAILABLE, 0);
     }
@@ -293,6 +296,8 @@ static void not_proven(struct sp_handshake *hs, struct sp_auth_ask *ask,
                   (r->verdict == SP_VERDICT_UNKNOWN_USER && hs->skipped);
 
     log_refusal(hs, ask, r);
+    sp_tell_verdict(ask->tracer, about.backend, r,
+                    sp_loop_now_us(hs->engine->loop) - hs->leg_begun_us);
     answer->how = unsure ? SP_HOW_NONE : SP_HOW_DIRECTORY;
     if (unsure)
         sp_answer_unavailable(ask->conn, hs->overloaded, &about, r->reason, answer);
@@ -317,6 +322,7 @@ static bool try_next(struct sp_handshake *hs, struct sp_auth_ask *ask,
     if (!passes || !hs->first_leg || at + 1 >= hs->engine->plan->negotiate.len)
         return false;
     hs->skipped |= r->verdict == SP_VERDICT_UNAVAILABLE;
+    sp_tell_verdict(ask->tracer, asked->name, r, 0);
     hs->op = NULL;
     hs->at++;
     if (first_leg(hs, ask, sp_secret_span(&hs->first))) {
@@ -518,7 +524,7 @@ static const struct sp_plan_backend *prover_of(const struct sp_auth_engine *engi
     return NULL;
 }
 
-static void pass_by_pin(struct sp_auth_conn *conn, struct sp_auth_answer *answer)
+static void pass_by_pin(struct sp_auth_conn *conn, uint64_t now_ms, struct sp_auth_answer *answer)
 {
     conn->refusals = 0;
     *answer = (struct sp_auth_answer){
@@ -527,6 +533,7 @@ static void pass_by_pin(struct sp_auth_conn *conn, struct sp_auth_answer *answer
         .identity = conn->pinned,
         .scheme = sp_identity_scheme(conn->pinned),
         .how = SP_HOW_CONNECTION,
+        .age_ms = conn->pinned_ms > 0 ? now_ms - conn->pinned_ms : SP_AGE_UNKNOWN,
         .user = sp_identity_user(conn->pinned),
         .backend = sp_identity_backend(conn->pinned),
         .mech = sp_identity_mech(conn->pinned),
@@ -552,7 +559,7 @@ void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn 
     struct sp_auth_ask *ask;
 
     if (!groups_are_old(engine, *slot, prover)) {
-        pass_by_pin(*slot, answer);
+        pass_by_pin(*slot, sp_loop_now_ms(engine->loop), answer);
         return;
     }
     ask = sp_ask_new(engine, slot, q, done, owner, SP_ASK_GROUPS);

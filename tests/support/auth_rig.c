@@ -178,6 +178,7 @@ static void take(struct rig_reply *reply, const struct sp_auth_answer *a)
     reply->state = a->state;
     reply->reason = a->reason;
     reply->how = a->how;
+    reply->age_ms = a->age_ms;
     reply->scheme = a->scheme;
     reply->close = a->close;
     reply->retry_after_s = a->retry_after_s;

@@ -29,6 +29,7 @@ struct rig_reply {
     enum sp_auth_state state;
     enum sp_reason reason;
     enum sp_auth_how how;
+    uint64_t age_ms;
     enum sp_scheme scheme;
     bool close;
     unsigned retry_after_s;

@@ -655,31 +655,74 @@ static void a_success_ends_the_row_and_missing_credentials_do_not_count(void **s
     close_all(&conn);
 }
 
-static unsigned steps;
+/* What was told, each step's `what` and a blank. */
+static char steps[256];
 
-static void count_step(struct sp_auth_tracer *tracer, const struct sp_auth_step *step)
+static void note_step(struct sp_auth_tracer *tracer, const struct sp_auth_step *step)
 {
     (void)tracer;
-    assert_string_equal(step->what, "fake");
-    steps++;
+    assert_true(strlen(steps) + strlen(step->what) + 2 < sizeof(steps));
+    strcat(steps, step->what);
+    strcat(steps, " ");
 }
 
 static void steps_are_told_until_the_asker_leaves(void **state)
 {
-    struct sp_auth_tracer tracer = {count_step};
+    struct sp_auth_tracer tracer = {note_step};
     struct sp_auth_conn *conn = NULL;
     struct rig_reply r;
 
     (void)state;
     open_with(ONE);
-    steps = 0;
+    steps[0] = '\0';
     rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conn, rig_basic("alice", "secret"), &r);
     rig_turn_until(&rig, &r.answered);
-    assert_int_equal(steps, 1);
+    assert_string_equal(steps, "cache fake verdict ");
+    steps[0] = '\0';
     rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conn, rig_basic("bob", "hunter2"), &r);
     sp_auth_ask_cancel(&r.ask);
     rig_turn_ms(&rig, 10);
-    assert_int_equal(steps, 1);
+    assert_string_equal(steps, "cache ");
+    close_all(&conn);
+}
+
+static void who_joins_a_login_is_told_whose_it_is(void **state)
+{
+    struct sp_auth_tracer tracer = {note_step};
+    struct sp_auth_conn *conns[2] = {NULL, NULL};
+    struct rig_reply first, second;
+
+    (void)state;
+    open_with(ONE);
+    steps[0] = '\0';
+    rig_begin(&rig, &(struct rig_from){0}, &conns[0], rig_basic("alice", "secret"), &first);
+    rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conns[1], rig_basic("alice", "secret"),
+              &second);
+    rig_turn_until(&rig, &second.answered);
+    assert_string_equal(steps, "cache joined ");
+    sp_auth_conn_free(&conns[0]);
+    close_all(&conns[1]);
+}
+
+static void an_answer_from_the_cache_has_its_age(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+    uint64_t kept_ms;
+
+    (void)state;
+    open_with(ONE);
+    (void)rig_ask(&rig, &conn, rig_basic("alice", "secret"));
+    (void)rig_ask(&rig, &conn, rig_basic("alice", "bad"));
+    kept_ms = sp_loop_now_ms(rig.loops[0]);
+    while (sp_loop_now_ms(rig.loops[0]) < kept_ms + 30)
+        rig_turn(&rig);
+    r = rig_ask(&rig, &conn, rig_basic("alice", "secret"));
+    assert_int_equal(r.how, SP_HOW_CACHE);
+    assert_true(r.age_ms >= 30 && r.age_ms != SP_AGE_UNKNOWN);
+    r = rig_ask(&rig, &conn, rig_basic("alice", "bad"));
+    assert_int_equal(r.how, SP_HOW_CACHE);
+    assert_true(r.age_ms >= 30 && r.age_ms != SP_AGE_UNKNOWN);
     close_all(&conn);
 }
 
@@ -719,6 +762,8 @@ int main(void)
         cmocka_unit_test(the_row_of_refusals_ends_in_403_and_close),
         cmocka_unit_test(a_success_ends_the_row_and_missing_credentials_do_not_count),
         cmocka_unit_test(steps_are_told_until_the_asker_leaves),
+        cmocka_unit_test(who_joins_a_login_is_told_whose_it_is),
+        cmocka_unit_test(an_answer_from_the_cache_has_its_age),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

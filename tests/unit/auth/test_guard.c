@@ -39,6 +39,8 @@ static int teardown(void **state)
 /* Several at once may be in use. */
 static struct sp_guard_who *who(const char *user, const char *password, const char *client)
 {
+    static const char agent[] = "OldPhone/1.0 and much more than is kept of it, since it may be as "
+                                "long as a head";
     static struct sp_guard_who made[8];
     static struct sp_digest digests[8];
     static struct sp_addr addrs[8];
@@ -48,7 +50,11 @@ static struct sp_guard_who *who(const char *user, const char *password, const ch
 
     assert_int_equal(sp_digest_make(&digests[i], &secret, 1), SP_OK);
     assert_int_equal(sp_addr_parse_ip(&addrs[i], sp_span_cstr(client)), SP_OK);
-    made[i] = (struct sp_guard_who){SP_SPAN_LIT("dir"), sp_span_cstr(user), &digests[i], &addrs[i]};
+    made[i] = (struct sp_guard_who){.backend = SP_SPAN_LIT("dir"),
+                                    .user = sp_span_cstr(user),
+                                    .password = &digests[i],
+                                    .client = &addrs[i],
+                                    .user_agent = sp_span_cstr(agent)};
     return &made[i];
 }
 
@@ -83,6 +89,22 @@ static void the_limit_of_distinct_wrong_passwords_blocks(void **state)
     assert_false(sp_guard_blocked(guard, who("bob", "x", "10.0.0.1"), 4, &block));
     assert_int_equal(sp_guard_count(guard, true, 4), 1);
     assert_int_equal(sp_guard_count(guard, true, 3 + 5 * MINUTE), 0);
+}
+
+static void a_block_names_who_brought_it_about(void **state)
+{
+    struct sp_addr culprit;
+
+    (void)state;
+    assert_int_equal(sp_addr_parse_ip(&culprit, SP_SPAN_LIT("10.0.0.7")), SP_OK);
+    assert_true(wrong("a", 0));
+    assert_true(wrong("b", 1));
+    assert_true(try_login("alice", "c", "10.0.0.7", SP_GUARD_WRONG, 2));
+    assert_false(wrong("d", 3));
+    assert_true(block.has_culprit);
+    assert_true(sp_addr_same_ip(&block.culprit.client, &culprit));
+    assert_int_equal(strlen(block.culprit.user_agent), sizeof(block.culprit.user_agent) - 1);
+    assert_memory_equal(block.culprit.user_agent, "OldPhone/1.0 and much", 21);
 }
 
 static void after_a_block_one_wrong_password_blocks_anew(void **state)
@@ -222,6 +244,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(the_limit_of_distinct_wrong_passwords_blocks),
+        T(a_block_names_who_brought_it_about),
         T(after_a_block_one_wrong_password_blocks_anew),
         T(the_window_slides),
         T(places_are_reserved_before_the_answer),
