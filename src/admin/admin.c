@@ -57,6 +57,14 @@ void sp_admin_close(struct sp_admin **admin)
     sp_admin_part_closed(gone);
 }
 
+void sp_admin_wake(struct sp_admin *admin)
+{
+    struct sp_list *node, *after;
+
+    SP_LIST_EACH_SAFE (node, after, &admin->conns)
+        sp_admin_conn_wake(sp_container_of(node, struct sp_admin_conn, link));
+}
+
 /* ---- opening ---- */
 
 static bool is_loopback(const struct sp_addr *addr)

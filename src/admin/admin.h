@@ -25,6 +25,13 @@ struct sp_admin_events {
     void (*flush)(void *owner, struct sp_span user);
     /* May a load balancer send work here? When not, `words` says why. */
     bool (*ready)(void *owner, struct sp_buf *words);
+    /* What was decided about an id, a user or a client. False: nothing is known. */
+    bool (*why)(void *owner, struct sp_span word, struct sp_buf *words);
+    /* Begin to follow what is decided about a user or a client. NULL: as many do as may. */
+    void *(*follow)(void *owner, struct sp_span word);
+    /* Appends what has come since; when there is more later, sp_admin_wake tells. */
+    void (*follow_read)(void *owner, void *follow, struct sp_buf *words);
+    void (*unfollow)(void *owner, void *follow);
     void *owner;
 };
 
@@ -39,11 +46,14 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
                           const struct sp_log *log, struct sp_admin **admin_out) SP_MUST_CHECK;
 /* Stops listening, cuts what is open; the rest of it happens on the loop. NULL is harmless. */
 void sp_admin_close(struct sp_admin **admin);
+/* Something has come for those who follow. */
+void sp_admin_wake(struct sp_admin *admin);
 
 /* ---- the other end of the control socket, for `sallyport ctl`; blocks ---- */
 
 /* The protocol: one line of words from the client; an answer that begins with "ok\n" or "no\n",
- * then text, up to the end of the stream. */
+ * then text, up to the end of the stream.
+ * `trace` answers "ok\n" at once, and lines as they come, until the client closes. */
 #define SP_ADMIN_LINE_MAX 1024
 #define SP_ADMIN_OK       "ok\n"
 #define SP_ADMIN_NO       "no\n"

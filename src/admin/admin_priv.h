@@ -15,9 +15,10 @@
 enum sp_admin_kind { SP_ADMIN_HTTP, SP_ADMIN_CONTROL };
 
 enum sp_admin_conn_state {
-    SP_ADMIN_CONN_READING, /* the question is not whole */
-    SP_ADMIN_CONN_WRITING, /* the answer is on its way */
-    SP_ADMIN_CONN_ENDING,  /* all is written: the other end closes, or time runs out */
+    SP_ADMIN_CONN_READING,   /* the question is not whole */
+    SP_ADMIN_CONN_WRITING,   /* the answer is on its way */
+    SP_ADMIN_CONN_FOLLOWING, /* lines are told as they come, until the other end closes */
+    SP_ADMIN_CONN_ENDING,    /* all is written: the other end closes, or time runs out */
     SP_ADMIN_CONN_CLOSING,
 };
 
@@ -37,6 +38,8 @@ struct sp_admin_conn {
     uv_shutdown_t shutdown;
     unsigned handles; /* open ones */
     bool peer_done;   /* the other end has closed its side: no more will come */
+    bool writing;     /* FOLLOWING: what is in `out` is on its way */
+    void *follow;     /* FOLLOWING: the server's */
     char in[SP_ADMIN_HEAD_MAX];
     size_t in_len;
     struct sp_http_parser *parser; /* HTTP only */
@@ -68,6 +71,8 @@ void sp_admin_part_closed(struct sp_admin *admin);
 /* Takes the connection that waits on the listener. */
 void sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind);
 void sp_admin_conn_close(struct sp_admin_conn *conn);
+/* FOLLOWING: writes what has come, unless something is still on its way; else nothing. */
+void sp_admin_conn_wake(struct sp_admin_conn *conn);
 
 /* ---- pages.c, control.c ---- */
 /* Look at conn->in. True: the whole answer stands in conn->out (and if that failed for want of

@@ -10,9 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const bool may_enter[4][4] = {
-    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_WRITING] = true, [SP_ADMIN_CONN_CLOSING] = true},
+static const bool may_enter[5][5] = {
+    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_WRITING] = true,
+                               [SP_ADMIN_CONN_FOLLOWING] = true,
+                               [SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_WRITING] = {[SP_ADMIN_CONN_ENDING] = true, [SP_ADMIN_CONN_CLOSING] = true},
+    [SP_ADMIN_CONN_FOLLOWING] = {[SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_ENDING] = {[SP_ADMIN_CONN_CLOSING] = true},
 };
 
@@ -44,6 +47,9 @@ void sp_admin_conn_close(struct sp_admin_conn *conn)
     if (conn->state == SP_ADMIN_CONN_CLOSING)
         return;
     conn_enter(conn, SP_ADMIN_CONN_CLOSING);
+    if (conn->follow != NULL)
+        conn->admin->events.unfollow(conn->admin->events.owner, conn->follow);
+    conn->follow = NULL;
     sp_list_remove(&conn->link);
     conn->admin->conns_len--;
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
@@ -94,6 +100,51 @@ static void answer(struct sp_admin_conn *conn)
         sp_admin_conn_close(conn);
 }
 
+/* ---- following ---- */
+
+static void on_told(uv_write_t *write, int status)
+{
+    struct sp_admin_conn *conn = write->data;
+
+    conn->writing = false;
+    if (conn->state == SP_ADMIN_CONN_CLOSING)
+        return;
+    sp_buf_reset(&conn->out);
+    if (status != 0)
+        sp_admin_conn_close(conn);
+    else
+        sp_admin_conn_wake(conn);
+}
+
+/* A reader that is slow holds up nothing but itself: what comes meanwhile waits, within a bound,
+ * with whoever keeps it. */
+void sp_admin_conn_wake(struct sp_admin_conn *conn)
+{
+    const struct sp_admin_events *events = &conn->admin->events;
+    uv_buf_t buf;
+
+    if (conn->state != SP_ADMIN_CONN_FOLLOWING || conn->writing)
+        return;
+    if (conn->out.len == 0)
+        events->follow_read(events->owner, conn->follow, &conn->out);
+    if (conn->out.len == 0)
+        return;
+    buf = uv_buf_init(conn->out.base + conn->out.start, (unsigned)conn->out.len);
+    conn->write.data = conn;
+    conn->writing = true;
+    if (uv_write(&conn->write, &conn->handle.stream, &buf, 1, on_told) != 0) {
+        conn->writing = false;
+        sp_admin_conn_close(conn);
+    }
+}
+
+static void follow(struct sp_admin_conn *conn)
+{
+    conn_enter(conn, SP_ADMIN_CONN_FOLLOWING);
+    (void)uv_timer_stop(&conn->timer); /* cannot fail */
+    sp_admin_conn_wake(conn);
+}
+
 /* ---- the question ---- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
@@ -123,7 +174,11 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
     conn->in_len += (size_t)read;
     if (!(conn->kind == SP_ADMIN_HTTP ? sp_admin_http_answer(conn) : sp_admin_control_answer(conn)))
         return;
-    if (conn->state == SP_ADMIN_CONN_READING) /* "drain" may have closed the whole room */
+    if (conn->state != SP_ADMIN_CONN_READING) /* "drain" may have closed the whole room */
+        return;
+    if (conn->follow != NULL && conn->out.len > 0)
+        follow(conn);
+    else
         answer(conn);
 }
 

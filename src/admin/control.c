@@ -9,11 +9,13 @@
 #include <inttypes.h>
 #include <string.h>
 
+enum control_word { WORD_NONE, WORD_MAY, WORD_MUST };
+
 struct control_command {
     const char *name;
-    bool takes_word; /* may be followed by one more word */
+    enum control_word word; /* does one more follow? */
     /* False: it was not done; `words` say why. */
-    bool (*run)(struct sp_admin *admin, struct sp_span word, struct sp_buf *words);
+    bool (*run)(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words);
 };
 
 static bool say(struct sp_buf *words, bool well, const char *text)
@@ -21,14 +23,14 @@ static bool say(struct sp_buf *words, bool well, const char *text)
     return sp_buf_append(words, sp_span_cstr(text)) == SP_OK && well;
 }
 
-static bool run_stats(struct sp_admin *admin, struct sp_span word, struct sp_buf *words)
+static bool run_stats(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
     struct sp_admin_sample sample;
     struct sp_buf metrics;
     struct sp_span rest;
     enum sp_err err;
 
-    (void)admin;
+    (void)conn;
     (void)word;
     sp_buf_init(&metrics, SP_ADMIN_ANSWER_MAX);
     err = sp_stats_write(&metrics);
@@ -40,9 +42,9 @@ static bool run_stats(struct sp_admin *admin, struct sp_span word, struct sp_buf
     return err == SP_OK;
 }
 
-static bool run_sessions(struct sp_admin *admin, struct sp_span word, struct sp_buf *words)
+static bool run_sessions(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
-    (void)admin;
+    (void)conn;
     (void)word;
     return sp_buf_printf(words, "%-36s %12" PRId64 "\n%-36s %12" PRId64 "\n%-36s %12" PRId64 "\n",
                          "client connections", sp_stats_sum(SP_STAT_CONNECTIONS),
@@ -50,42 +52,75 @@ static bool run_sessions(struct sp_admin *admin, struct sp_span word, struct sp_
                          "handshakes in progress", sp_stats_sum(SP_STAT_HANDSHAKES)) == SP_OK;
 }
 
-static bool run_flush(struct sp_admin *admin, struct sp_span word, struct sp_buf *words)
+static bool run_flush(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
+    const struct sp_admin_events *events = &conn->admin->events;
     char user[256];
 
-    if (admin->events.flush == NULL)
+    if (events->flush == NULL)
         return say(words, false, "this process keeps no verdicts\n");
-    admin->events.flush(admin->events.owner, word);
+    events->flush(events->owner, word);
     if (word.base == NULL)
         return say(words, true, "every verdict is forgotten, every block is lifted\n");
     return sp_buf_printf(words, "%s: verdicts and groups are forgotten, a block is lifted\n",
                          sp_text_safe(word, user, sizeof user)) == SP_OK;
 }
 
-static bool run_reload(struct sp_admin *admin, struct sp_span word, struct sp_buf *words)
+static bool run_reload(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
+    const struct sp_admin_events *events = &conn->admin->events;
+
     (void)word;
-    if (admin->events.reload == NULL)
+    if (events->reload == NULL)
         return say(words, false, "this process cannot reload\n");
-    return admin->events.reload(admin->events.owner, words);
+    return events->reload(events->owner, words);
 }
 
-static bool run_drain(struct sp_admin *admin, struct sp_span word, struct sp_buf *words)
+static bool run_drain(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
+    const struct sp_admin_events *events = &conn->admin->events;
+
     (void)word;
-    if (admin->events.drain == NULL)
+    if (events->drain == NULL)
         return say(words, false, "this process cannot drain\n");
-    admin->events.drain(admin->events.owner);
+    events->drain(events->owner);
     return say(words, true, "draining: requests and tunnels may finish, then sallyport ends\n");
 }
 
+static bool run_why(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
+{
+    const struct sp_admin_events *events = &conn->admin->events;
+    char safe[256];
+
+    if (events->why == NULL)
+        return say(words, false, "this process remembers no decisions\n");
+    if (events->why(events->owner, word, words))
+        return true;
+    sp_buf_reset(words);
+    if (sp_buf_printf(words, "nothing is known of %s: no request's id, no user and no client\n",
+                      sp_text_safe(word, safe, sizeof safe)) != SP_OK)
+        sp_buf_reset(words); /* the verdict says enough */
+    return false;
+}
+
+static bool run_trace(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
+{
+    const struct sp_admin_events *events = &conn->admin->events;
+
+    if (events->follow == NULL)
+        return say(words, false, "this process remembers no decisions\n");
+    conn->follow = events->follow(events->owner, word);
+    return conn->follow != NULL || say(words, false, "too many follow decisions already\n");
+}
+
 static const struct control_command commands[] = {
-    {"stats", false, run_stats},   {"sessions", false, run_sessions}, {"flush", true, run_flush},
-    {"reload", false, run_reload}, {"drain", false, run_drain},
+    {"stats", WORD_NONE, run_stats}, {"sessions", WORD_NONE, run_sessions},
+    {"flush", WORD_MAY, run_flush},  {"why", WORD_MUST, run_why},
+    {"trace", WORD_MUST, run_trace}, {"reload", WORD_NONE, run_reload},
+    {"drain", WORD_NONE, run_drain},
 };
 
-static bool run_command(struct sp_admin *admin, struct sp_span line, struct sp_buf *words)
+static bool run_command(struct sp_admin_conn *conn, struct sp_span line, struct sp_buf *words)
 {
     const char *space = line.len > 0 ? memchr(line.base, ' ', line.len) : NULL;
     struct sp_span name = line;
@@ -100,14 +135,16 @@ static bool run_command(struct sp_admin *admin, struct sp_span line, struct sp_b
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         if (!sp_span_eq(sp_span_cstr(commands[i].name), name))
             continue;
-        if (word.base != NULL && !commands[i].takes_word)
+        if (word.base != NULL && commands[i].word == WORD_NONE)
             return say(words, false, "that command takes no more words\n");
-        sp_log_info(admin->log, "event=control command=%s", commands[i].name);
-        return commands[i].run(admin, word, words);
+        if (word.base == NULL && commands[i].word == WORD_MUST)
+            return say(words, false, "of whom? One more word must follow\n");
+        sp_log_info(conn->admin->log, "event=control command=%s", commands[i].name);
+        return commands[i].run(conn, word, words);
     }
     return say(words, false,
-               "there is no such command: stats, sessions, flush [USER], reload, "
-               "drain\n");
+               "there is no such command: stats, sessions, flush [USER], why WORD, "
+               "trace WORD, reload, drain\n");
 }
 
 bool sp_admin_control_answer(struct sp_admin_conn *conn)
@@ -124,7 +161,7 @@ bool sp_admin_control_answer(struct sp_admin_conn *conn)
     if (line.len >= SP_ADMIN_LINE_MAX || sp_text_has_control(line) || !sp_text_is_utf8(line))
         (void)say(&words, false, "a command is one line of text, and not a long one\n");
     else
-        well = run_command(conn->admin, line, &words);
+        well = run_command(conn, line, &words);
     err = sp_buf_append(&conn->out, sp_span_cstr(well ? SP_ADMIN_OK : SP_ADMIN_NO));
     if (err == SP_OK)
         err = sp_buf_append(&conn->out, sp_buf_span(&words));

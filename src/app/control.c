@@ -1,7 +1,12 @@
-/* What the admin room may ask of the server: reload, drain, flush, and whether it is ready. */
+/* What the admin room may ask of the server: reload, drain, flush, whether it is ready, and what
+ * was decided about whom. */
 #include "app/server_priv.h"
 
+#include "app/decision.h"
+
 #include "util/span.h"
+
+#include <assert.h>
 
 static bool on_reload(void *owner, struct sp_buf *words)
 {
@@ -50,6 +55,84 @@ static bool on_ready(void *owner, struct sp_buf *words)
     return false;
 }
 
+/* ---- decisions ---- */
+
+#define WHY_CHAINS 10                  /* of the last ones */
+#define READ_SIZE  ((size_t)64 * 1024) /* for one who follows, in one go */
+
+/* Lines on their way to somebody who asked. */
+struct telling {
+    struct sp_buf *words;
+    bool well;
+};
+
+static void tell(void *owner, const struct sp_decision *decision)
+{
+    struct telling *telling = owner;
+
+    if (sp_app_decision_write(telling->words, decision) != SP_OK)
+        telling->well = false;
+}
+
+static bool on_why(void *owner, struct sp_span word, struct sp_buf *words)
+{
+    struct sp_server *server = owner;
+    struct telling telling = {words, true};
+
+    return sp_trace_find(server->traces, word, WHY_CHAINS, tell, &telling) && telling.well;
+}
+
+static void *on_follow(void *owner, struct sp_span word)
+{
+    struct sp_server *server = owner;
+
+    return sp_trace_follow_new(server->traces, word);
+}
+
+static void on_follow_read(void *owner, void *follow, struct sp_buf *words)
+{
+    struct telling telling = {words, true};
+    uint64_t lost = 0;
+
+    (void)owner;
+    while (telling.well && words->len < READ_SIZE &&
+           sp_trace_follow_next(follow, tell, &telling, &lost)) {
+        if (lost > 0 && sp_app_decision_write_lost(words, lost) != SP_OK)
+            telling.well = false;
+    }
+}
+
+static void on_unfollow(void *owner, void *follow)
+{
+    struct sp_trace_follow *gone = follow;
+
+    (void)owner;
+    sp_trace_follow_free(&gone);
+}
+
+static void on_traced(struct sp_mail *mail)
+{
+    struct sp_server *server = sp_container_of(mail, struct sp_server, traced);
+
+    atomic_flag_clear(&server->traced_posted); /* first: what comes from now on is a new letter */
+    if (server->admin != NULL)
+        sp_admin_wake(server->admin);
+}
+
+/* The letter is one: while it is on its way it tells of everything. */
+void sp_server_on_traced(void *owner)
+{
+    struct sp_server *server = owner;
+    enum sp_err err;
+
+    if (atomic_flag_test_and_set(&server->traced_posted))
+        return;
+    server->traced.deliver = on_traced;
+    err = sp_loop_post(server->loop, &server->traced);
+    assert(err == SP_OK); /* the main loop ends after all workers */
+    (void)err;
+}
+
 enum sp_err sp_server_control_open(struct sp_server *server)
 {
     const struct sp_config_block *block = sp_config_one(sp_proxy_snapshot_config(server->snapshot),
@@ -58,6 +141,10 @@ enum sp_err sp_server_control_open(struct sp_server *server)
                                            .drain = on_drain,
                                            .flush = on_flush,
                                            .ready = on_ready,
+                                           .why = on_why,
+                                           .follow = on_follow,
+                                           .follow_read = on_follow_read,
+                                           .unfollow = on_unfollow,
                                            .owner = server};
 
     return sp_admin_open(sp_loop_uv(server->loop), block->options,

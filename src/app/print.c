@@ -150,17 +150,20 @@ static void set(struct sp_app_printer *p, json_t *object, const char *name, json
         p->failed = true;
 }
 
+/* The list of that name, made when it is not there yet. */
+static json_t *list_of(struct sp_app_printer *p, const char *name)
+{
+    json_t *object = object_of(p);
+
+    if (json_object_get(object, name) == NULL)
+        set(p, object, name, json_array());
+    return json_object_get(object, name);
+}
+
 /* Takes `item`. */
 static void append(struct sp_app_printer *p, const char *list, json_t *item)
 {
-    json_t *object = object_of(p);
-    json_t *array = json_object_get(object, list);
-
-    if (array == NULL) {
-        set(p, object, list, json_array());
-        array = json_object_get(object, list);
-    }
-    if (json_array_append_new(array, item) != 0)
+    if (json_array_append_new(list_of(p, list), item) != 0)
         p->failed = true;
 }
 
@@ -277,6 +280,12 @@ void sp_app_print_step(struct sp_app_printer *printer, const struct sp_auth_step
         show_step(printer, step);
 }
 
+void sp_app_print_no_steps(struct sp_app_printer *printer)
+{
+    if (printer->json)
+        (void)list_of(printer, "steps");
+}
+
 void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_finding *finding)
 {
     if (printer->json)
@@ -288,7 +297,8 @@ void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_f
 bool sp_app_print_end(struct sp_app_printer *printer)
 {
     if (printer->json) {
-        if (json_dumpf(object_of(printer), printer->out, JSON_COMPACT) != 0)
+        if (json_dumpf(object_of(printer), printer->out, JSON_COMPACT | JSON_REAL_PRECISION(6)) !=
+            0)
             printer->failed = true;
         put_newline(printer);
         sp_app_printer_fini(printer);

@@ -38,6 +38,8 @@ void sp_app_print_number(struct sp_app_printer *printer, const char *name, uint6
 void sp_app_print_list(struct sp_app_printer *printer, const char *name,
                        const struct sp_span *items, size_t len);
 void sp_app_print_step(struct sp_app_printer *printer, const struct sp_auth_step *step);
+/* For programs: the list "steps" is there even if none follows. */
+void sp_app_print_no_steps(struct sp_app_printer *printer);
 void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_finding *finding);
 /* One thing has been told whole. False: it, or one before it, could not be printed. */
 bool sp_app_print_end(struct sp_app_printer *printer) SP_MUST_CHECK;

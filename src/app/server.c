@@ -157,8 +157,9 @@ static enum sp_err start_workers(struct sp_server *server, struct sp_app_sockets
     if (server->workers == NULL)
         return SP_ERR_NOMEM;
     for (unsigned i = 0; i < wanted; i++) {
-        server->workers[i] = sp_app_worker_start(i, server->loop, server->pool, server->snapshot,
-                                                 sockets, &server->shared, &server->log, &events);
+        server->workers[i] = sp_app_worker_start(
+            i, server->loop, server->pool, server->snapshot, sockets, &server->shared,
+            sp_trace_of(server->traces, i), &server->log, &events);
         if (server->workers[i] == NULL)
             return SP_ERR_NOMEM;
         server->workers_len = i + 1;
@@ -166,7 +167,7 @@ static enum sp_err start_workers(struct sp_server *server, struct sp_app_sockets
     return SP_OK;
 }
 
-static enum sp_err set_up(struct sp_server *server)
+static enum sp_err set_up(struct sp_server *server, unsigned workers)
 {
     const struct sp_config *config = sp_proxy_snapshot_config(server->snapshot);
     unsigned cpus = sp_process_cpus();
@@ -176,6 +177,9 @@ static enum sp_err set_up(struct sp_server *server)
         return SP_ERR_NOMEM;
     server->loop = sp_loop_new(server->pool);
     if (server->loop == NULL)
+        return SP_ERR_NOMEM;
+    server->traces = sp_trace_book_new(workers, sp_server_on_traced, server);
+    if (server->traces == NULL)
         return SP_ERR_NOMEM;
     return sp_auth_shared_init(&server->shared, sp_config_one(config, "cache")->options,
                                sp_config_one(config, "guard")->options);
@@ -190,6 +194,7 @@ static void take_down(struct sp_server *server)
         sp_loop_free(&server->loop);
     if (server->pool != NULL)
         sp_work_pool_free(&server->pool); /* waits for a look at watched files */
+    sp_trace_book_free(&server->traces);
     sp_auth_shared_fini(&server->shared);
     sp_proxy_snapshot_unref(&server->snapshot);
     sp_config_unref(&server->started);
@@ -223,10 +228,11 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snaps
         .loader = loader,
         .snapshot = sp_proxy_snapshot_ref(snapshot),
         .started = sp_config_ref(sp_proxy_snapshot_config(snapshot)),
+        .traced_posted = ATOMIC_FLAG_INIT,
     };
 
     sp_timer_init(&server.watch_timer, on_watch);
-    if (set_up(&server) == SP_OK) {
+    if (set_up(&server, sockets->workers) == SP_OK) {
         serve(&server, sockets);
         sp_log_info(&server.log, "event=ended well=%s", server.failed ? "false" : "true");
     } else {

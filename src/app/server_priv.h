@@ -32,6 +32,9 @@ struct sp_server {
     struct sp_loop *loop;
     struct sp_work_pool *pool;
     struct sp_auth_shared shared;
+    struct sp_trace_book *traces;
+    struct sp_mail traced; /* somebody who follows has something to read */
+    atomic_flag traced_posted;
     struct sp_app_worker **workers;
     unsigned workers_len;   /* started */
     unsigned workers_up;    /* serve, or did */
@@ -64,6 +67,9 @@ void sp_server_signals_close(struct sp_server *server);
 /* ---- control.c ---- */
 /* The admin listener and the control socket. SP_ERR_IO: told in the log. */
 enum sp_err sp_server_control_open(struct sp_server *server) SP_MUST_CHECK;
+
+/* Any worker's thread: those who follow decisions have something to read. */
+void sp_server_on_traced(void *owner);
 
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */

@@ -15,6 +15,7 @@ struct sp_app_worker {
     struct sp_loop *loop;
     struct sp_loop *main_loop;
     struct sp_auth_shared *shared;
+    struct sp_trace *trace;
     struct sp_app_worker_events events;
     struct sp_log log;
     char log_fields[24];
@@ -120,7 +121,7 @@ static void on_apply(struct sp_mail *mail)
 static bool start_proxy(struct sp_app_worker *worker)
 {
     worker->proxy = sp_proxy_new(worker->loop, worker->first, worker->shared,
-                                 sp_stats_of(worker->index), &worker->log);
+                                 sp_stats_of(worker->index), worker->trace, &worker->log);
     sp_proxy_snapshot_unref(&worker->first);
     if (worker->proxy == NULL) {
         sp_log_error(&worker->log, "event=worker_failed detail=\"the proxy cannot be set up\"");
@@ -210,7 +211,8 @@ struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_l
                                           struct sp_work_pool *pool,
                                           struct sp_proxy_snapshot *snapshot,
                                           struct sp_app_sockets *sockets,
-                                          struct sp_auth_shared *shared, const struct sp_log *log,
+                                          struct sp_auth_shared *shared, struct sp_trace *trace,
+                                          const struct sp_log *log,
                                           const struct sp_app_worker_events *events)
 {
     struct sp_app_worker *worker = calloc(1, sizeof(*worker));
@@ -220,6 +222,7 @@ struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_l
     worker->index = index;
     worker->main_loop = main_loop;
     worker->shared = shared;
+    worker->trace = trace;
     worker->events = *events;
     worker->apply.deliver = on_apply;
     worker->drain.deliver = on_drain;

@@ -16,13 +16,14 @@ struct sp_app_worker_events {
     void *owner;
 };
 
-/* Takes its descriptors out of `sockets`, and a reference to the snapshot. `shared`, `main_loop`,
- * `pool` and `log` outlive the worker. NULL: no memory or no thread. */
+/* Takes its descriptors out of `sockets`, and a reference to the snapshot. `shared`, `trace`,
+ * `main_loop`, `pool` and `log` outlive the worker. NULL: no memory or no thread. */
 struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_loop,
                                           struct sp_work_pool *pool,
                                           struct sp_proxy_snapshot *snapshot,
                                           struct sp_app_sockets *sockets,
-                                          struct sp_auth_shared *shared, const struct sp_log *log,
+                                          struct sp_auth_shared *shared, struct sp_trace *trace,
+                                          const struct sp_log *log,
                                           const struct sp_app_worker_events *events) SP_MUST_CHECK;
 /* Take up a snapshot, and serve the listeners that `sockets` has descriptors for. One at a time:
  * the next only after `applied`. */

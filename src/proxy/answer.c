@@ -149,13 +149,15 @@ static void write_line(struct sp_exchange *x)
 void sp_exchange_write_access(struct sp_exchange *x)
 {
     struct sp_proxy *proxy = x->session->proxy;
+    uint64_t elapsed_us;
 
     if (x->switching && x->logged)
         return; /* the tunnel writes it at its end */
+    elapsed_us = sp_loop_now_us(proxy->loop) - x->times.head_us;
     if (sp_access_is_wanted())
         write_line(x);
-    sp_stats_request(proxy->stats, x->status, x->auth.scheme,
-                     sp_loop_now_us(proxy->loop) - x->times.head_us);
+    sp_exchange_remember(x, elapsed_us);
+    sp_stats_request(proxy->stats, x->status, x->auth.scheme, elapsed_us);
     sp_stats_add(proxy->stats, SP_STAT_BYTES_IN, (int64_t)x->bytes_in);
     sp_stats_add(proxy->stats, SP_STAT_BYTES_OUT, (int64_t)bytes_out(x));
 }

@@ -377,6 +377,8 @@ struct sp_exchange *sp_exchange_new(struct sp_session *session)
     x->session = session;
     x->epoch = sp_epoch_ref(proxy->epoch);
     x->decision.rule = "";
+    x->ordinal = ++session->exchanges;
+    sp_trace_steps_init(&x->steps);
     sp_soon_init(&x->again, on_again);
     make_id(proxy, x->id);
     return x;
@@ -413,6 +415,7 @@ void sp_exchange_free(struct sp_exchange **exchange)
     sp_soon_cancel(&x->again);
     if (x->has_head || x->status != 0)
         sp_exchange_write_access(x);
+    sp_trace_steps_fini(&x->steps);
     sp_relay_fini(&x->up);
     sp_relay_fini(&x->down);
     if (x->upstream != NULL)

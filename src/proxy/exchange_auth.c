@@ -195,6 +195,7 @@ enum sp_step sp_exchange_step_authenticating(struct sp_exchange *x)
         .listen_index = s->listen->index,
         .id = sp_span_of(x->id, ID_LEN),
         .log = s->proxy->log,
+        .tracer = &x->steps.tracer,
     };
 
     if (x->ask != NULL)

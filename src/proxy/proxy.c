@@ -288,7 +288,7 @@ static void on_drained(struct sp_soon *soon)
 
 struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
                               struct sp_auth_shared *shared, struct sp_stats *stats,
-                              const struct sp_log *log)
+                              struct sp_trace *trace, const struct sp_log *log)
 {
     struct sp_proxy *proxy = calloc(1, sizeof(*proxy));
 
@@ -297,6 +297,7 @@ struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *sn
     proxy->loop = loop;
     proxy->shared = shared;
     proxy->stats = stats;
+    proxy->trace = trace;
     proxy->log = log;
     sp_list_init(&proxy->epochs);
     sp_list_init(&proxy->sessions);

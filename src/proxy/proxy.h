@@ -14,6 +14,7 @@
 #include "net/listener.h"
 #include "policy/policy.h"
 #include "stats/stats.h"
+#include "trace/trace.h"
 
 struct sp_limits_options {
     uint64_t header_size;
@@ -52,10 +53,10 @@ struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snaps
 struct sp_proxy;
 
 /* Loop thread, as all that follow. NULL: out of memory, or a backend would not open (logged). Takes
- * a reference to the snapshot. `shared` outlives the proxy. */
+ * a reference to the snapshot. `shared` and `trace` outlive the proxy. */
 struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
                               struct sp_auth_shared *shared, struct sp_stats *stats,
-                              const struct sp_log *log) SP_MUST_CHECK;
+                              struct sp_trace *trace, const struct sp_log *log) SP_MUST_CHECK;
 /* Serve the listener at that place of the snapshot. Takes over the descriptor. */
 enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd) SP_MUST_CHECK;
 /* Reload: exchanges that begin from now on use the new snapshot. Listeners are matched by address;

@@ -17,6 +17,7 @@
 #include "http/reply.h"
 #include "net/dial.h"
 #include "proxy/proxy.h"
+#include "trace/trace.h"
 #include "util/buf.h"
 #include "util/span.h"
 
@@ -80,6 +81,7 @@ struct sp_proxy {
     struct sp_stats *stats;
     const struct sp_log *log;
     struct sp_auth_shared *shared;
+    struct sp_trace *trace;
     struct sp_resolver *resolver;
     struct sp_access_batch *access;
     struct sp_timer
@@ -216,6 +218,9 @@ struct sp_session {
     struct sp_list bound;       /* upstreams that belong to this client */
     struct sp_http_body unread; /* DRAINING: what is left of the request's body */
     size_t dropped;             /* DRAINING, LINGERING: bytes read and dropped */
+    uint64_t number;            /* of this connection, in the process */
+    uint32_t exchanges;         /* begun so far */
+    uint32_t chain;             /* the ordinal of the 407 chain's first; 0: none is under way */
     bool first;                 /* nothing has been served yet */
     bool last;                  /* closes after this exchange */
     bool broken;                /* the answer is not whole, and a clean end would say it is */
@@ -322,6 +327,7 @@ struct sp_exchange {
     struct sp_auth_ask *ask;
     struct sp_auth_answer auth;
     const struct sp_identity *identity;
+    struct sp_trace_steps steps; /* on the way to that answer */
 
     struct sp_resolve *resolve;
     struct sp_dial *dial;
@@ -349,6 +355,7 @@ struct sp_exchange {
     uint64_t bytes_out;
     struct sp_addr peer;
     bool has_peer;
+    uint32_t ordinal; /* on its connection */
     char id[ID_LEN + 1];
     char type[64];   /* the answer's content type, for squid's format */
     char words[160]; /* details of our own answer */
@@ -398,6 +405,11 @@ struct sp_access_text { /* where a record's addresses are spelled out */
 void sp_exchange_record(const struct sp_exchange *exchange, struct sp_access_record *record,
                         struct sp_access_text *text);
 void sp_exchange_write_access(struct sp_exchange *exchange);
+
+/* decision.c */
+/* Remembers what it came to, for those who ask why. Once, at its end or when it becomes a tunnel.
+ */
+void sp_exchange_remember(struct sp_exchange *exchange, uint64_t elapsed_us);
 
 /* ---- tunnel.c ---- */
 

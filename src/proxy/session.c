@@ -402,6 +402,7 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
     if (sp_stream_is_tls(stream))
         session->tls = sp_tls_server_ref(sp_stream_tls_server(stream));
     session->first = true;
+    session->number = sp_trace_connection(proxy->trace);
     sp_list_init(&session->bound);
     sp_soon_init(&session->next, on_soon);
     sp_timer_init(&session->timer, on_timeout);

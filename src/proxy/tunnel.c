@@ -293,6 +293,7 @@ bool sp_tunnel_start(struct sp_session *s, struct sp_exchange *x)
 {
     struct sp_access_record record;
     struct sp_access_text text;
+    uint64_t elapsed_us = sp_loop_now_us(s->proxy->loop) - x->times.head_us;
     struct sp_tunnel *t;
 
     sp_exchange_record(x, &record, &text);
@@ -308,6 +309,7 @@ bool sp_tunnel_start(struct sp_session *s, struct sp_exchange *x)
     t->upstream = x->upstream;
     x->upstream = NULL;
     x->logged = true;
+    sp_exchange_remember(x, elapsed_us);
     t->upstream->exchange = NULL;
     sp_stream_own(t->upstream->stream, on_target_ready, t);
     t->up = (struct flow){.from = s->client, .to = t->upstream->stream, .pending = &s->in};
@@ -316,8 +318,7 @@ bool sp_tunnel_start(struct sp_session *s, struct sp_exchange *x)
     s->tunnel = t;
     sp_session_tunnel(s);
     sp_stats_add(s->proxy->stats, SP_STAT_TUNNELS, 1);
-    sp_stats_request(s->proxy->stats, record.status, record.scheme,
-                     sp_loop_now_us(s->proxy->loop) - t->began_us);
+    sp_stats_request(s->proxy->stats, record.status, record.scheme, elapsed_us);
     sp_tunnel_run(t);
     return true;
 }

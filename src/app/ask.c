@@ -1,0 +1,210 @@
+/* The client's end of the control socket. The configuration is read only to learn where that socket
+ * is. */
+#include "app/ask.h"
+
+#include "admin/admin.h"
+#include "app/load.h"
+#include "util/hash.h"
+#include "util/span.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define PATIENCE_S   30 /* a reload reads every file that the configuration names */
+#define LINE_LONGEST ((size_t)1024 * 1024)
+
+/* ---- the socket ---- */
+
+static bool set_patience(int fd, int option, time_t seconds)
+{
+    const struct timeval patience = {.tv_sec = seconds};
+
+    return setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience) == 0;
+}
+
+/* -1: told on standard error. */
+static int connect_to(const char *command, const char *path)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (strlen(path) >= sizeof sun.sun_path) {
+        fprintf(stderr, "sallyport %s: admin.socket %s: the path is too long\n", command, path);
+        return -1;
+    }
+    memcpy(sun.sun_path, path, strlen(path) + 1);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && set_patience(fd, SO_RCVTIMEO, PATIENCE_S) &&
+        set_patience(fd, SO_SNDTIMEO, PATIENCE_S) &&
+        connect(fd, (const struct sockaddr *)&sun, sizeof sun) == 0)
+        return fd;
+    fprintf(stderr, "sallyport %s: %s: %s%s\n", command, path, strerror(errno),
+            errno == ECONNREFUSED || errno == ENOENT ? " (is sallyport running?)"
+            : errno == EACCES ? " (this is for root and the user that sallyport runs as)"
+                              : "");
+    if (fd >= 0)
+        (void)close(fd);
+    return -1;
+}
+
+static bool send_line(int fd, const char *line)
+{
+    size_t len = strlen(line);
+
+    while (len > 0) {
+        ssize_t sent = send(fd, line, len, MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        line += sent;
+        len -= (size_t)sent;
+    }
+    return true;
+}
+
+/* ---- the answer, line by line ---- */
+
+enum heard { HEARD_LINE, HEARD_END, HEARD_BROKEN };
+
+/* `line` stays in `in` until the next call. */
+static enum heard hear_line(int fd, struct sp_buf *in, size_t *taken, struct sp_span *line)
+{
+    sp_buf_consume(in, *taken);
+    *taken = 0;
+    for (;;) {
+        struct sp_span have = sp_buf_span(in);
+        const char *lf = memchr(have.base, '\n', have.len);
+        ssize_t len;
+        char *room;
+
+        if (lf != NULL) {
+            *line = sp_span_of(have.base, (size_t)(lf - have.base));
+            *taken = line->len + 1;
+            return HEARD_LINE;
+        }
+        if (sp_buf_reserve(in, 4096, &room) != SP_OK) {
+            errno = ENOMEM;
+            return HEARD_BROKEN;
+        }
+        do
+            len = read(fd, room, 4096);
+        while (len < 0 && errno == EINTR);
+        if (len <= 0)
+            return len == 0 ? HEARD_END : HEARD_BROKEN;
+        sp_buf_commit(in, (size_t)len);
+    }
+}
+
+static bool complain(void *owner, struct sp_span line)
+{
+    (void)owner;
+    return fprintf(stderr, "%.*s\n", SP_SPAN_ARG(line)) >= 0;
+}
+
+/* What a verdict that does not come means. */
+static void tell_broken(const struct sp_app_question *q, const char *path, enum heard heard)
+{
+    fprintf(stderr, "sallyport %s: %s: %s\n", q->command, path,
+            heard == HEARD_END ? "no answer: only root and the user that sallyport runs as get one"
+            : errno == EAGAIN  ? "no answer in time"
+                               : strerror(errno));
+}
+
+static enum sp_exit hear(const struct sp_app_question *q, const char *path, int fd)
+{
+    struct sp_buf in;
+    struct sp_span line;
+    size_t taken = 0;
+    enum heard heard;
+    bool well = false, taking = true;
+
+    sp_buf_init(&in, LINE_LONGEST);
+    heard = hear_line(fd, &in, &taken, &line);
+    if (heard == HEARD_LINE) {
+        well = sp_span_eq(line, sp_span_of(SP_ADMIN_OK, sizeof SP_ADMIN_OK - 2));
+        if (q->endless && well && !set_patience(fd, SO_RCVTIMEO, 0))
+            taking = false;
+        while (taking && (heard = hear_line(fd, &in, &taken, &line)) == HEARD_LINE)
+            taking = well ? q->said(q->owner, line) : complain(NULL, line);
+        if (heard == HEARD_BROKEN)
+            tell_broken(q, path, heard);
+        else if (q->endless && well && heard == HEARD_END)
+            fprintf(stderr, "sallyport %s: sallyport has ended\n", q->command);
+        well = well && taking && heard == HEARD_END && !q->endless;
+    } else {
+        tell_broken(q, path, heard);
+    }
+    sp_buf_fini(&in);
+    return well ? SP_EXIT_WELL : SP_EXIT_UNWELL;
+}
+
+/* ---- the question ---- */
+
+static enum sp_exit ask_at(const struct sp_app_question *q, const char *path, const char *line)
+{
+    enum sp_exit status = SP_EXIT_UNWELL;
+    int fd = connect_to(q->command, path);
+
+    if (fd < 0)
+        return SP_EXIT_UNWELL;
+    if (send_line(fd, line))
+        status = hear(q, path, fd);
+    else
+        fprintf(stderr, "sallyport %s: %s: %s\n", q->command, path, strerror(errno));
+    (void)close(fd);
+    return status;
+}
+
+static enum sp_exit ask_by_config(const struct sp_app_question *q, const char *line)
+{
+    static struct sp_app_loader loader;
+    struct sp_config_faults faults;
+    struct sp_config *config;
+    enum sp_exit status = SP_EXIT_UNWELL;
+
+    sp_app_loader_init(&loader, q->config);
+    sp_config_faults_init(&faults);
+    config = sp_app_loader_read(&loader, &faults);
+    if (config == NULL) {
+        sp_app_faults_print(&faults);
+    } else {
+        const struct sp_admin_options *options = sp_config_one(config, "admin")->options;
+
+        if (options->socket[0] == '\0')
+            fprintf(stderr,
+                    "sallyport %s: admin.socket is \"\" in %s: there is no control "
+                    "socket\n",
+                    q->command, q->config);
+        else
+            status = ask_at(q, options->socket, line);
+        sp_config_unref(&config);
+    }
+    sp_config_faults_fini(&faults);
+    return status;
+}
+
+enum sp_exit sp_app_ask(const struct sp_app_question *question)
+{
+    char line[SP_ADMIN_LINE_MAX];
+    int len = snprintf(line, sizeof line, "%s%s%s\n", question->name,
+                       question->word != NULL ? " " : "",
+                       question->word != NULL ? question->word : "");
+
+    if (len < 0 || (size_t)len >= sizeof line || strchr(line, '\n') != line + len - 1) {
+        fprintf(stderr, "sallyport %s: a name is one line, and not a long one\n",
+                question->command);
+        return SP_EXIT_USAGE;
+    }
+    if (sp_hash_setup() != SP_OK) {
+        fprintf(stderr, "sallyport %s: the system gives no random numbers\n", question->command);
+        return SP_EXIT_UNWELL;
+    }
+    return ask_by_config(question, line);
+}
