@@ -40,6 +40,9 @@ static struct {
     bool refuse_reload;
     bool not_ready;
     bool close_on_drain;
+    char word[64]; /* that was asked about, or is followed */
+    unsigned following;
+    size_t waiting; /* bytes for the follower */
 } asked;
 
 static bool on_reload(void *owner, struct sp_buf *words)
@@ -74,8 +77,52 @@ static bool on_ready(void *owner, struct sp_buf *words)
     return !asked.not_ready;
 }
 
-static const struct sp_admin_events events = {
-    .reload = on_reload, .drain = on_drain, .flush = on_flush, .ready = on_ready};
+static bool on_why(void *owner, struct sp_span word, struct sp_buf *words)
+{
+    (void)owner;
+    (void)snprintf(asked.word, sizeof asked.word, "%.*s", SP_SPAN_ARG(word));
+    assert_int_equal(sp_buf_append(words, SP_SPAN_LIT("{}\n")), SP_OK);
+    return sp_span_eq(word, SP_SPAN_LIT("alice"));
+}
+
+static void *on_follow(void *owner, struct sp_span word)
+{
+    (void)owner;
+    (void)snprintf(asked.word, sizeof asked.word, "%.*s", SP_SPAN_ARG(word));
+    if (sp_span_eq(word, SP_SPAN_LIT("nobody")))
+        return NULL;
+    asked.following++;
+    return &asked;
+}
+
+/* A kilobyte at a time, as long as something waits. */
+static void on_follow_read(void *owner, void *follow, struct sp_buf *words)
+{
+    static char some[1024];
+    size_t len = asked.waiting < sizeof some ? asked.waiting : sizeof some;
+
+    (void)owner;
+    assert_ptr_equal(follow, &asked);
+    memset(some, 'x', sizeof some);
+    asked.waiting -= len;
+    assert_int_equal(sp_buf_append(words, sp_span_of(some, len)), SP_OK);
+}
+
+static void on_unfollow(void *owner, void *follow)
+{
+    (void)owner;
+    assert_ptr_equal(follow, &asked);
+    asked.following--;
+}
+
+static const struct sp_admin_events events = {.reload = on_reload,
+                                              .drain = on_drain,
+                                              .flush = on_flush,
+                                              .ready = on_ready,
+                                              .why = on_why,
+                                              .follow = on_follow,
+                                              .follow_read = on_follow_read,
+                                              .unfollow = on_unfollow};
 static const struct sp_log quiet = {NULL, NULL};
 
 static enum sp_err open_admin(const char *path, const char *http, bool set)
@@ -345,6 +392,9 @@ static void each_command_is_done_and_answered(void **state)
     ask_control(SP_SPAN_LIT("flush Alice Smith\n"));
     assert_begins("ok\nAlice Smith: ");
     assert_string_equal(asked.flushed, "Alice Smith");
+    ask_control(SP_SPAN_LIT("why alice\n"));
+    assert_string_equal(answer, "ok\n{}\n");
+    assert_string_equal(asked.word, "alice");
     ask_control(SP_SPAN_LIT("drain\n"));
     assert_begins("ok\ndraining");
     assert_int_equal(asked.drains, 1);
@@ -362,6 +412,14 @@ static void what_was_not_done_is_told_apart(void **state)
     assert_begins("no\n");
     ask_control(SP_SPAN_LIT("drain now\n"));
     assert_begins("no\n");
+    ask_control(SP_SPAN_LIT("why bob\n"));
+    assert_begins("no\nnothing is known of bob");
+    ask_control(SP_SPAN_LIT("why\n"));
+    assert_begins("no\nof whom?");
+    ask_control(SP_SPAN_LIT("trace\n"));
+    assert_begins("no\nof whom?");
+    ask_control(SP_SPAN_LIT("trace nobody\n"));
+    assert_begins("no\ntoo many");
     ask_control(SP_SPAN_LIT("flush a\tb\n"));
     assert_begins("no\na command is one line of text");
     ask_control(SP_SPAN_LIT("flush \xff\n"));
@@ -419,6 +477,95 @@ static void only_root_and_the_own_user_are_answered(void **state)
         turn();
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- following ---- */
+
+/* Turns until that many bytes of the stream have been read. */
+static void read_some(int fd, size_t want)
+{
+    size_t len = 0;
+
+    for (unsigned i = 0; len < want; i++) {
+        ssize_t got = recv(fd, answer, sizeof answer - 1, MSG_DONTWAIT);
+
+        assert_int_not_equal(got, 0);
+        len += got > 0 ? (size_t)got : 0;
+        if (got < 0)
+            turn();
+        assert_true(i < TURNS);
+    }
+    assert_int_equal(len, want);
+}
+
+static int follow_alice(void)
+{
+    int fd = connect_control();
+
+    send_text(fd, SP_SPAN_LIT("trace alice\n"));
+    read_some(fd, 3);
+    assert_int_equal(asked.following, 1);
+    return fd;
+}
+
+static void a_follower_gets_what_comes_and_no_deadline(void **state)
+{
+    int fd;
+
+    (void)state;
+    admin->deadline_ms = 20;
+    fd = follow_alice();
+    for (unsigned i = 0; i < 100; i++)
+        turn();
+    assert_int_equal(admin->conns_len, 1);
+    for (unsigned i = 1; i < 4; i++) {
+        asked.waiting = i * 1000;
+        sp_admin_wake(admin);
+        read_some(fd, i * 1000);
+    }
+    (void)close(fd);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    assert_int_equal(asked.following, 0);
+    assert_int_equal(admin->conns_len, 0);
+    sp_admin_wake(admin); /* for nobody */
+}
+
+static void a_follower_that_does_not_read_takes_no_more(void **state)
+{
+    int fd = follow_alice();
+    size_t left;
+
+    (void)state;
+    asked.waiting = (size_t)64 * 1024 * 1024;
+    sp_admin_wake(admin);
+    for (unsigned i = 0; i < 200; i++)
+        turn();
+    left = asked.waiting;
+    assert_true(left > 0);
+    for (unsigned i = 0; i < 200; i++) {
+        sp_admin_wake(admin);
+        turn();
+    }
+    assert_int_equal(asked.waiting, left); /* it waits where it is kept */
+    (void)close(fd);
+    for (unsigned i = 0; i < 50; i++)
+        turn();
+    assert_int_equal(asked.following, 0);
+}
+
+static void closing_ends_who_follows(void **state)
+{
+    int fd = follow_alice();
+
+    (void)state;
+    asked.waiting = (size_t)64 * 1024 * 1024; /* a write is under way, too */
+    sp_admin_wake(admin);
+    turn();
+    sp_admin_close(&admin);
+    assert_int_equal(asked.following, 0);
+    turn();
+    (void)close(fd);
 }
 
 /* ---- bounds ---- */
@@ -628,6 +775,9 @@ int main(void)
         TEST(a_line_without_end_is_refused),
         TEST(the_room_may_close_within_a_command),
         TEST(only_root_and_the_own_user_are_answered),
+        TEST(a_follower_gets_what_comes_and_no_deadline),
+        TEST(a_follower_that_does_not_read_takes_no_more),
+        TEST(closing_ends_who_follows),
         TEST(a_client_that_says_nothing_is_cut),
         TEST(a_client_that_does_not_close_after_its_answer_is_cut),
         TEST(connections_beyond_the_limit_are_closed_at_once),
