@@ -2,12 +2,16 @@
  * the room copies. */
 #include "proxy/proxy_priv.h"
 
-/* The legs of one 407 chain are found again by the ordinal of the first. */
+/* The legs of one 407 chain are found again by the ordinal of the first. A request without
+ * credentials begins one. */
 static uint32_t first_of_chain(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
-    uint32_t first = s->chain != 0 ? s->chain : x->ordinal;
+    uint32_t first = s->chain;
 
+    if (first == 0 || x->reason == SP_REASON_NO_CREDENTIALS ||
+        x->ordinal - first >= SP_TRACE_CHAIN_MAX)
+        first = x->ordinal;
     s->chain = sp_decision_is_leg(x->reason) ? first : 0;
     return first;
 }

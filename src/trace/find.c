@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAIN_LEGS 16u /* of one chain at most */
-
 struct chain {
     uint64_t conn;
     uint32_t first;
@@ -127,7 +125,8 @@ static int compare(const void *left, const void *right)
 static void tell(struct sp_trace_book *book, const struct chains *chains, uint32_t before,
                  sp_decision_cb each, void *owner)
 {
-    struct pieces pieces = {.chains = chains, .before = before, .max = chains->len * CHAIN_LEGS};
+    struct pieces pieces = {
+        .chains = chains, .before = before, .max = chains->len * SP_TRACE_CHAIN_MAX};
 
     pieces.items = calloc(pieces.max, sizeof(*pieces.items));
     if (pieces.items == NULL)

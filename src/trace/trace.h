@@ -19,7 +19,8 @@
 #define SP_TRACE_ID_MAX    16u /* longer ids are cut */
 #define SP_TRACE_STEPS_MAX 4096u
 #define SP_TRACE_WORD_MAX  512u
-#define SP_TRACE_FOLLOWS   8u /* `ctl trace` at once */
+#define SP_TRACE_CHAIN_MAX 16u /* legs, the last one included; a longer chain counts as two */
+#define SP_TRACE_FOLLOWS   8u  /* `ctl trace` at once */
 
 enum sp_decision_text {
     SP_DECISION_ID,

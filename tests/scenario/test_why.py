@@ -221,6 +221,15 @@ def test_ntlm_in_several_legs_is_one_chain(w):
     assert [one["id"] for one in middle] == [one["id"] for one in chain[:3]], middle
 
 
+def test_a_client_that_never_learns_makes_no_endless_chain(w):
+    p = w.start()
+    with w.wire() as c:
+        for _ in range(40):
+            challenged(c.ask("GET", ECHO))
+        passed(c.ask("GET", ECHO, auth=ALICE))
+    assert [(one["reason"], one["request"]) for one in why(w, p, "alice")] == [("no_credentials", 40), ("ok", 41)]
+
+
 def test_a_tunnel_is_told_when_it_begins(w):
     p = w.start()
     with w.wire() as c:
