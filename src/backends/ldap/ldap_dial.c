@@ -206,21 +206,55 @@ static int connect_any(struct sp_ldap_dialling *d, const struct addrinfo *list,
     return fd;
 }
 
-static enum sp_err dial_host(struct sp_ldap_dialling *d)
+/* "10.0.0.5, 10.0.0.6", as many as fit. */
+static void list_addresses(const struct addrinfo *list, char *out, size_t cap)
 {
-    struct sp_ldap_dial_step *step = sp_ldap_dial_step(d, "connect");
+    size_t used = 0;
+
+    out[0] = '\0';
+    for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
+        struct sp_addr addr;
+        char text[SP_ADDR_TEXT_MAX];
+        int more;
+
+        if (sp_addr_from_sockaddr(&addr, a->ai_addr) != SP_OK)
+            continue;
+        more = snprintf(out + used, cap - used, "%s%s", used > 0 ? ", " : "",
+                        sp_addr_ip_text(&addr, text));
+        if (more < 0 || (size_t)more >= cap - used)
+            return;
+        used += (size_t)more;
+    }
+}
+
+static enum sp_err resolve_host(struct sp_ldap_dialling *d, struct addrinfo **list_out)
+{
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                                    .ai_flags = AI_NUMERICSERV |
                                                (d->uri->literal ? AI_NUMERICHOST : 0)};
-    struct addrinfo *list = NULL;
-    int failure = getaddrinfo(d->uri->host, d->uri->port, &hints, &list);
-    int fd;
+    struct sp_ldap_dial_step *step = sp_ldap_dial_step(d, "resolve");
+    char found[256];
+    int failure;
 
-    if (failure != 0) {
+    snprintf(step->detail, sizeof(step->detail), "%s", d->uri->host);
+    failure = getaddrinfo(d->uri->host, d->uri->port, &hints, list_out);
+    if (failure != 0)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_CONNECT, "cannot resolve %s: %s", d->uri->host,
                                  gai_strerror(failure));
-    }
-    fd = connect_any(d, list, step);
+    list_addresses(*list_out, found, sizeof(found));
+    sp_ldap_dial_well(d, "%s", found);
+    return SP_OK;
+}
+
+static enum sp_err dial_host(struct sp_ldap_dialling *d)
+{
+    struct addrinfo *list = NULL;
+    enum sp_err err = resolve_host(d, &list);
+    int failure, fd;
+
+    if (err != SP_OK)
+        return err;
+    fd = connect_any(d, list, sp_ldap_dial_step(d, "connect"));
     failure = errno;
     freeaddrinfo(list);
     return fd < 0 ? connect_failed(d, failure) : take_socket(d, fd);

@@ -29,14 +29,14 @@ enum sp_ldap_dial_depth {
 };
 
 struct sp_ldap_dial_step {
-    const char *what; /* "connect", "tls", "service_bind" */
+    const char *what; /* "resolve", "connect", "tls", "service_bind" */
     bool well;
     char detail[320];
     char outcome[320];
     uint64_t micros;
 };
 
-#define SP_LDAP_DIAL_STEPS 4
+#define SP_LDAP_DIAL_STEPS 5
 
 struct sp_ldap_dial_report {
     struct sp_ldap_wire *wire; /* the caller's to free; NULL: it failed */
