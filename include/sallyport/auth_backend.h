@@ -217,8 +217,8 @@ struct sp_auth_backend_ops {
      * needed. */
     enum sp_err (*open)(struct sp_auth_config *config, const struct sp_auth_host *host,
                         struct sp_auth_backend **backend_out) SP_MUST_CHECK;
-    /* No op is left when this is called. Closes handles; `closed` fires once, in a later turn, when
-     * nothing of the backend is left on the loop. Sets *backend to NULL. */
+    /* No op is left when this is called, never inside `done`. Closes handles; `closed` fires once,
+     * in a later turn, when nothing of the backend is left on the loop. Sets *backend to NULL. */
     void (*close)(struct sp_auth_backend **backend, sp_auth_closed_cb closed, void *owner);
 
     /* Begin one authentication. On SP_OK *op_out is yours until free or cancel, and `done` will

@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #define SP_APP_CONFIG_DEFAULT "/etc/sallyport/sallyport.conf"
-#define SP_APP_FLAGS_MAX      4
+#define SP_APP_FLAGS_MAX      8
 
 enum sp_exit { SP_EXIT_WELL = 0, SP_EXIT_UNWELL = 1, SP_EXIT_USAGE = 2 };
 
@@ -44,6 +44,7 @@ struct sp_app_command {
 
 extern const struct sp_app_command sp_cmd_run;
 extern const struct sp_app_command sp_cmd_check;
+extern const struct sp_app_command sp_cmd_login;
 extern const struct sp_app_command sp_cmd_why;
 extern const struct sp_app_command sp_cmd_ctl;
 extern const struct sp_app_command sp_cmd_version;

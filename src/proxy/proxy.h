@@ -48,6 +48,7 @@ void sp_proxy_snapshot_unref(struct sp_proxy_snapshot **snapshot); /* any thread
 const struct sp_listen *sp_proxy_snapshot_listens(const struct sp_proxy_snapshot *snapshot,
                                                   size_t *len_out);
 struct sp_auth_plan *sp_proxy_snapshot_plan(const struct sp_proxy_snapshot *snapshot);
+const struct sp_policy *sp_proxy_snapshot_policy(const struct sp_proxy_snapshot *snapshot);
 struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snapshot);
 
 struct sp_proxy;

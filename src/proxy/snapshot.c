@@ -208,6 +208,11 @@ struct sp_auth_plan *sp_proxy_snapshot_plan(const struct sp_proxy_snapshot *snap
     return snapshot->plan;
 }
 
+const struct sp_policy *sp_proxy_snapshot_policy(const struct sp_proxy_snapshot *snapshot)
+{
+    return snapshot->policy;
+}
+
 struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snapshot)
 {
     return snapshot->config;

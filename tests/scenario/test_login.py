@@ -1,0 +1,275 @@
+"""`sallyport login`: each verdict, each kind of backend, each way in which a directory cannot be had, told in steps."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import time
+
+from sp_rig.directory import PEOPLE, ROOT_PASSWORD, SERVICE_PASSWORD
+from sp_rig.pki import Authority
+
+LOCAL_PASSWORD = "Local-Pass-88"
+
+
+def configured(w, **ldap):
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(**ldap)
+    return config
+
+
+def with_local(config):
+    """A file backend in front of the directory."""
+    hashed = subprocess.run(["openssl", "passwd", "-6", "-stdin"], input=LOCAL_PASSWORD.encode(), stdout=subprocess.PIPE, check=True)
+    config.file("users.htpasswd", "keeper:%s" % hashed.stdout.decode())
+    config.backends["local"] = {"plugin": "file", "path": "../users.htpasswd"}
+    config.auth["basic"] = ["local", "corp-ldap"]
+    return config
+
+
+def login(w, user, password=None, config=None, words=()):
+    """(exit status, standard output); neither output may hold any password."""
+    password = PEOPLE[user] if password is None else password
+    path = (config or w.config()).write()
+    status, out, err = w.command("login", "-c", path, *words, user, stdin=(password + "\nnot this line\n").encode())
+    for secret in w.secrets() + [LOCAL_PASSWORD, password]:
+        assert secret not in out + err, "a password was printed:\n" + out + err
+    assert status != 2 and "Sanitizer" not in err, err
+    return status, out
+
+
+def objects(w, user, password=None, config=None, words=()):
+    status, out = login(w, user, password, config, ("--json",) + tuple(words))
+    return status, [json.loads(line) for line in out.splitlines()]
+
+
+def verdict_of(found):
+    return [o for o in found if "verdict" in o][0]
+
+
+def step(found, what, at=0):
+    steps = [s for s in found[at].get("steps", ()) if s["what"] == what]
+    assert steps, "no step %r in %s" % (what, found[at])
+    return steps[-1]
+
+
+def says(text, *words):
+    for word in words:
+        assert word in text, "%r is not in:\n%s" % (word, text)
+
+
+def test_accepted_with_every_step(w):
+    status, found = objects(w, "alice")
+    assert status == 0, found
+    assert [s["what"] for s in found[0]["steps"]][:4] == ["resolve", "connect", "tls", "service_bind"], found[0]["steps"]
+    says(step(found, "resolve")["outcome"], "10.99.0.")
+    says(step(found, "tls")["outcome"], "TLSv1.", "certificate of dc1.corp.test", "valid until 20")
+    says(step(found, "search")["detail"], "(&(objectClass=inetOrgPerson)(uid=alice))")
+    says(step(found, "search")["outcome"], "1 match: uid=alice,ou=people,dc=corp,dc=test")
+    says(step(found, "bind")["outcome"], "success")
+    says(step(found, "groups")["outcome"], "2 groups")
+    for one in found[0]["steps"]:
+        assert one["server"] == "ldaps://dc1.corp.test:636" and one["ms"] >= 0, one
+    end = verdict_of(found)
+    assert end["verdict"] == "accepted" and end["by"] == "corp-ldap" and end["user"] == "alice", end
+    assert {"staff", "admins"} <= set(end["groups"]), end
+    assert w.ldap.binds("alice") == 1
+
+
+def test_for_people_without_colours(w):
+    status, out = login(w, "alice")
+    assert status == 0
+    says(out, "corp-ldap\n", " ms  service_bind", "verdict      accepted", "staff")
+    assert "\x1b" not in out
+
+
+def test_each_refusal_says_which(w):
+    for user, password, word, reason in (
+            ("alice", "Wrong-Pass-00", "refused", "wrong password"), ("nobody-at-all", "Any-Pass-01", "unknown user", "unknown"),
+            ("twin", "Twin-Pass-00", "unknown user", "unknown"), ("locked", None, "account unusable", "locked"),
+            ("expired", None, "account unusable", "expired"), ("mustchange", None, "account unusable", "changed")):
+        status, found = objects(w, user, password)
+        end = verdict_of(found)
+        assert status == 1 and end["verdict"] == word, (user, found)
+        assert reason in end["reason"], (user, end)
+
+
+def test_no_backend_hears_of_an_odd_credential(w):
+    for user, password, why in (("alice", "", "empty password"), ("al:ice", "x", "no colon"), ("alice", "a\x01b", "control characters")):
+        path = w.config().write()
+        status, out, err = w.command("login", "-c", path, user, stdin=(password + "\n").encode())
+        assert status == 1 and out == "", out
+        says(err, why)
+    assert w.ldap.binds("alice") == 0 and not w.ldap.searches()
+
+
+def test_the_chain_is_the_proxys(w):
+    """Who does not know the user passes on; a wrong password ends the search."""
+    status, found = objects(w, "alice", config=with_local(w.config()))
+    assert status == 0 and [o.get("backend") for o in found] == ["local", "corp-ldap", None], found
+    assert found[0]["answer"] == "unknown user" and found[1]["answer"] == "accepted"
+    status, found = objects(w, "keeper", "Wrong-Pass-02", with_local(w.config()))
+    assert status == 1 and len(found) == 2 and verdict_of(found)["verdict"] == "refused", found
+    status, found = objects(w, "keeper", LOCAL_PASSWORD, with_local(w.config()))
+    assert status == 0 and verdict_of(found)["by"] == "local", found
+    status, found = objects(w, "keeper", LOCAL_PASSWORD, with_local(w.config()), ("--backend", "corp-ldap"))
+    assert status == 1 and [o.get("backend") for o in found] == ["corp-ldap", None], found
+
+
+def test_one_that_cannot_answer_is_skipped_and_said(w):
+    config = with_local(w.config())
+    config.backends["corp-ldap"]["uris"] = ["ldap://127.0.0.1:9"]
+    config.auth["basic"] = ["corp-ldap", "local"]
+    status, found = objects(w, "keeper", LOCAL_PASSWORD, config)
+    assert status == 0 and found[0]["answer"] == "no answer", found
+    assert verdict_of(found)["by"] == "local", found
+    says(step(found, "connect")["outcome"], "refused")
+    status, found = objects(w, "alice", config=config)
+    end = verdict_of(found)
+    assert status == 1 and end["verdict"] == "no answer" and "could not answer" in end["reason"], end
+
+
+def test_a_name_of_another_domain_is_not_asked(w):
+    status, found = objects(w, "OTHER\\alice", PEOPLE["alice"])
+    assert status == 1 and verdict_of(found)["verdict"] == "unknown user" and "steps" not in found[0], found
+    assert not w.ldap.searches()
+    status, found = objects(w, "CORP\\Alice", PEOPLE["alice"])
+    assert status == 0 and found[0]["asked about"] == "alice", found
+
+
+def test_both_kinds_of_tls(w):
+    for keys in ({"uris": [w.ldap_url(w.dc2)]}, {"uris": [w.ldap_url(w.dc2, "ldap")], "start_tls": True}):
+        status, found = objects(w, "alice", config=configured(w, **keys))
+        assert status == 0, found
+        says(step(found, "tls")["outcome"], "TLSv1.", "valid until")
+
+
+def test_tls_that_cannot_be_trusted_is_no_answer(w):
+    other = Authority(os.path.join(w.folder, "other-pki"))
+    status, found = objects(w, "alice", config=configured(w, tls_ca=other.ca, uris=[w.ldap_url(w.dc1)]))
+    assert status == 1 and verdict_of(found)["verdict"] == "no answer", found
+    says(step(found, "tls")["outcome"], "does not verify")
+    status, found = objects(w, "alice", config=configured(w, uris=["ldaps://127.0.0.2:636"]))
+    assert status == 1 and verdict_of(found)["verdict"] == "no answer", found
+    assert w.ldap.binds("alice") == 0
+
+
+def test_the_directory_is_down_or_hangs(w):
+    w.dc1.stop()
+    status, found = objects(w, "alice")
+    assert status == 0, found
+    servers = {s["server"] for s in found[0]["steps"]}
+    assert len(servers) == 2, "both were tried: %s" % found[0]["steps"]
+    w.dc2.hang()
+    try:
+        status, found = objects(w, "alice", config=configured(w, connect_timeout="500ms", timeout="500ms"))
+    finally:
+        w.dc2.wake()
+    assert status == 1 and verdict_of(found)["verdict"] == "no answer", found
+
+
+def test_a_wrong_service_password(w):
+    config = w.config().file("ldap.secret", "Wrong-Service-03\n")
+    status, found = objects(w, "alice", config=config)
+    assert status == 1 and verdict_of(found)["verdict"] == "no answer", found
+    says(step(found, "service_bind")["outcome"], "Invalid credentials", "bind_dn")
+
+
+def test_what_the_rules_would_say(w):
+    config = w.config().rule("staff", groups=["staff"], to=[".corp.test", "10.99.0.0/16"], ports=["1-65535"])
+    status, found = objects(w, "alice", config=config, words=("--to", "odd.corp.test:443"))
+    assert status == 0 and len(found) == 3, found
+    assert found[2]["decision"] == "allowed" and found[2]["rule"] == "staff" and found[2]["address"].startswith("10.99."), found[2]
+    status, found = objects(w, "outsider", config=config, words=("--to", "odd.corp.test:443"))
+    assert status == 0 and found[2]["decision"] == "denied" and found[2]["why"] == "no rule matches", found
+    status, found = objects(w, "alice", config=config, words=("--to", "127.0.0.1:443"))
+    assert found[2]["decision"] == "denied" and found[2]["why"] == "no rule matches", found
+    status, found = objects(w, "alice", words=("--to", "127.0.0.1:443"))
+    assert found[2]["decision"] == "denied" and "protected" in found[2]["why"], found
+    status, found = objects(w, "alice", config=config, words=("--to", "nowhere.corp.test:80"))
+    assert found[2]["decision"] == "the name does not resolve", found
+    status, found = objects(w, "alice", "Wrong-Pass-04", config, ("--to", "odd.corp.test:80"))
+    assert status == 1 and found[2]["decision"] == "depends on who it is", found
+
+
+def test_rules_for_clients_take_the_address_given(w):
+    config = w.config().rule("office", clients=["192.0.2.0/24"])
+    for source, decision in (("192.0.2.7", "allowed"), ("198.51.100.7", "denied")):
+        status, found = objects(w, "alice", config=config, words=("--to", "odd.corp.test:443", "--from", source))
+        assert status == 0 and found[2]["decision"] == decision, found
+
+
+def test_the_running_proxys_memory_plays_no_part(w):
+    config = w.config()
+    config.guard["user_failures"] = 1
+    w.start(config)
+    for _ in range(2):
+        status, found = objects(w, "bob", "Wrong-Pass-05", config)
+        assert verdict_of(found)["verdict"] == "refused"
+    assert w.ldap.binds("bob") == 2
+    assert objects(w, "bob", config=config)[0] == 0
+
+
+def test_usage(w):
+    path = w.config().write()
+    for words in ((), ("--backend", "nobody", "alice"), ("--backend", "corp-krb5", "alice"), ("--to", "nowhere", "alice"),
+                  ("--to", "a:b:c", "alice"), ("--from", "here", "alice"), ("alice", "password")):
+        status, out, err = w.command("login", "-c", path, *words, stdin=b"x\n")
+        assert status == 2 and out == "" and err.startswith("sallyport login: "), (words, status, out, err)
+
+
+class Terminal:
+    """sallyport login at a terminal of its own."""
+
+    def __init__(self, w, *words):
+        pid, self.fd = pty.fork()
+        if pid == 0:
+            os.execve(w.binary, [w.binary, "login", "-c", *words], w.environment())
+        self.pid, self.said = pid, ""
+
+    def until(self, words, seconds=20):
+        end = time.monotonic() + seconds
+        while words not in self.said:
+            assert time.monotonic() < end, "never said %r: %r" % (words, self.said)
+            if select.select([self.fd], [], [], 0.2)[0]:
+                try:
+                    got = os.read(self.fd, 4096)
+                except OSError:
+                    got = b""
+                assert got or words in self.said, "ended without %r: %r" % (words, self.said)
+                self.said += got.decode("utf-8", "replace")
+
+    def echoes(self):
+        import termios
+        return bool(termios.tcgetattr(self.fd)[3] & termios.ECHO)
+
+    def end(self):
+        return os.waitpid(self.pid, 0)[1]
+
+
+def test_a_terminal_does_not_show_the_password_and_gets_its_echo_back(w):
+    t = Terminal(w, w.config().write(), "alice")
+    t.until("Password of alice: ")
+    assert not t.echoes()
+    os.write(t.fd, (PEOPLE["alice"] + "\n").encode())
+    t.until("verdict      ")
+    t.until("staff")
+    assert PEOPLE["alice"] not in t.said
+    assert "\x1b[32m" in t.said, "colours on a terminal"
+    assert os.waitstatus_to_exitcode(t.end()) == 0
+
+
+def test_a_signal_at_the_prompt_ends_it_and_gives_the_echo_back(w):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        t = Terminal(w, w.config().write(), "alice")
+        t.until("Password of alice: ")
+        assert not t.echoes()
+        terminal = os.readlink("/proc/%d/fd/0" % t.pid)
+        slave = os.open(terminal, os.O_RDWR | os.O_NOCTTY)
+        os.kill(t.pid, number)
+        assert os.waitstatus_to_exitcode(t.end()) == -number
+        assert t.echoes()
+        os.close(slave)
+        os.close(t.fd)
