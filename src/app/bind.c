@@ -10,7 +10,7 @@
 /* SO_REUSEPORT lets a second sallyport of the same user share our port without a word, and every
  * other connection would go to it. A socket without that option cannot be bound beside any that
  * listens, so it is tried first. 0, or errno. */
-static int probe(const struct sp_addr *addr)
+int sp_app_bind_probe(const struct sp_addr *addr)
 {
     struct sockaddr_storage ss;
     socklen_t len = sp_addr_to_sockaddr(addr, &ss);
@@ -57,7 +57,7 @@ static enum sp_err bind_one(struct sp_app_sockets *sockets, const struct sp_conf
                             const struct sp_listen *listen, size_t i,
                             struct sp_config_faults *faults)
 {
-    int error = probe(&listen->addr);
+    int error = sp_app_bind_probe(&listen->addr);
 
     if (error != 0)
         return fault(faults, config, listen, error);

@@ -15,6 +15,9 @@ struct sp_app_sockets {
     unsigned workers;
 };
 
+/* Could this address be bound now, beside nobody? 0, or errno. */
+int sp_app_bind_probe(const struct sp_addr *addr);
+
 /* Binds those listeners for which wanted(owner, i) says so (NULL: all). Any failure closes what was
  * bound, and is a fault at the listener's block. */
 enum sp_err sp_app_sockets_bind(struct sp_app_sockets *sockets, const struct sp_config *config,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 const struct sp_app_command *const sp_app_commands[] = {
-    &sp_cmd_run, &sp_cmd_check,   &sp_cmd_login, &sp_cmd_why,
+    &sp_cmd_run, &sp_cmd_check,   &sp_cmd_login, &sp_cmd_doctor, &sp_cmd_why,
     &sp_cmd_ctl, &sp_cmd_version, &sp_cmd_help,  NULL,
 };
 

@@ -45,6 +45,7 @@ struct sp_app_command {
 extern const struct sp_app_command sp_cmd_run;
 extern const struct sp_app_command sp_cmd_check;
 extern const struct sp_app_command sp_cmd_login;
+extern const struct sp_app_command sp_cmd_doctor;
 extern const struct sp_app_command sp_cmd_why;
 extern const struct sp_app_command sp_cmd_ctl;
 extern const struct sp_app_command sp_cmd_version;

@@ -17,6 +17,16 @@ void sp_tls_server_unref(struct sp_tls_server **server);
  * Lives as long as the context. */
 struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server);
 
+/* What the certificate says of itself. */
+struct sp_tls_certificate {
+    int64_t days_left; /* until it expires; negative: it has */
+    bool begun;        /* its time has come */
+    char names[512];   /* the hosts and addresses that it is for, as many as fit */
+    char until[sizeof("2026-11-21")];
+};
+void sp_tls_server_certificate(const struct sp_tls_server *server,
+                               struct sp_tls_certificate *certificate_out);
+
 /* Turn an accepted stream into a TLS stream. The handshake goes on inside; the owner sees nothing
  * but the cipher-free bytes after it. `done` is called once, on the loop, when it is finished
  * (SP_OK) or has failed (the stream is then to be closed by the owner). The owner sets the

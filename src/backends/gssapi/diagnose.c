@@ -4,9 +4,13 @@
 
 #include "util/span.h"
 
+#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define ETYPE_RC4        23
 #define PRINCIPALS_ASKED 8u /* a doctor's visit shall end */
@@ -66,15 +70,133 @@ static void examine_principal(struct visit *visit, const struct sp_gss_key *list
          "anew, and export the keytab with AES keys");
 }
 
+static void examine_mode(struct visit *visit)
+{
+    const char *path = visit->config->options->keytab;
+    char state[4096 + 32];
+    struct stat st;
+    bool closed;
+
+    if (stat(path, &st) != 0)
+        return; /* the keys in use were read from somewhere: refresh tells of it */
+    closed = (st.st_mode & (S_IROTH | S_IWOTH)) == 0;
+    (void)snprintf(state, sizeof state, "%s: mode %04o%s", path, (unsigned)(st.st_mode & 07777),
+                   closed ? "" : ", open to every user of this machine");
+    find(visit, closed, "keytab file", state,
+         "who reads it can be the proxy: chmod 0640, with the group that sallyport runs in");
+}
+
+/* The host of HTTP/<host>@REALM. False: it is no such principal. */
+static bool host_of(const struct sp_gss_key *key, char *out, size_t cap)
+{
+    const char *realm = strrchr(key->principal, '@');
+    int len = realm != NULL ? (int)(realm - key->principal) - 5 : -1;
+
+    if (strncmp(key->principal, "HTTP/", 5) != 0 || len <= 0 || (size_t)len >= cap)
+        return false;
+    (void)snprintf(out, cap, "%.*s", len, key->principal + 5);
+    return true;
+}
+
+static bool has_key_for(const struct sp_gss_key *list, size_t len, const char *host)
+{
+    char have[256];
+
+    for (size_t i = 0; i < len; i++)
+        if (host_of(&list[i], have, sizeof have) && strcasecmp(have, host) == 0)
+            return true;
+    return false;
+}
+
 static void examine_service(struct visit *visit, const struct sp_gss_key *list, size_t len)
 {
+    char host[256];
+
     for (size_t i = 0; i < len; i++) {
-        if (strncmp(list[i].principal, "HTTP/", 5) == 0)
-            return;
+        if (host_of(&list[i], host, sizeof host))
+            return; /* examine_principal has told of it */
     }
     find(visit, false, "service name", "no key of the keytab is for HTTP/<host>",
          "browsers and curl ask for HTTP/<the proxy's full name>: add that principal (an SPN, on "
          "AD) to the account, and export the keytab with it");
+}
+
+/* ---- what DNS says ---- */
+
+/* The name at the end of a chain of CNAMEs; false: no address (*why_out says why). */
+static bool canonical(const char *host, char *out, size_t cap, const char **why_out)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME};
+    struct addrinfo *list = NULL;
+    int failure = getaddrinfo(host, NULL, &hints, &list);
+
+    *why_out = failure != 0 ? gai_strerror(failure) : NULL;
+    if (failure != 0)
+        return false;
+    (void)snprintf(out, cap, "%s", list->ai_canonname != NULL ? list->ai_canonname : host);
+    freeaddrinfo(list);
+    return true;
+}
+
+/* A browser is told a name of the proxy, and asks for a ticket to HTTP/<that name>, or to the name
+ * that DNS gives in its place when it is an alias. */
+static void examine_host(struct visit *visit, const struct sp_gss_key *list, size_t len,
+                         const char *host)
+{
+    char what[320], state[1200], name[512];
+    const char *why;
+
+    (void)snprintf(what, sizeof what, "DNS about %s", host);
+    if (!canonical(host, name, sizeof name, &why)) {
+        (void)snprintf(state, sizeof state, "does not resolve: %s", why);
+        find(visit, false, what, state,
+             "clients reach the proxy by the name in its SPN: add an A or AAAA record, or make the "
+             "SPN the name that they use");
+    } else if (strcasecmp(name, host) == 0) {
+        find(visit, true, what, "resolves, and is no alias", NULL);
+    } else {
+        (void)snprintf(state, sizeof state,
+                       "an alias of %s, so many browsers ask for HTTP/%s; the keytab %s it", name,
+                       name, has_key_for(list, len, name) ? "has" : "lacks");
+        find(visit, has_key_for(list, len, name), what, state,
+             "make the alias an A record of its own, or add that principal (SPN) to the account "
+             "and export the keytab with it");
+    }
+}
+
+static void examine_own_name(struct visit *visit, const struct sp_gss_key *list, size_t len)
+{
+    char own[256], name[512], state[1000];
+    const char *why;
+
+    if (gethostname(own, sizeof own) != 0)
+        return;
+    own[sizeof own - 1] = '\0';
+    if (!canonical(own, name, sizeof name, &why))
+        (void)snprintf(state, sizeof state,
+                       "%s, which does not resolve; tickets are for the names "
+                       "above",
+                       own);
+    else
+        (void)snprintf(state, sizeof state, "%s: %s", name,
+                       has_key_for(list, len, name)
+                           ? "the keytab has it"
+                           : "not in the keytab, so clients must use one of the names above");
+    find(visit, true, "name of this machine", state, NULL);
+}
+
+static void examine_names(struct visit *visit, const struct sp_gss_key *list, size_t len)
+{
+    char host[256];
+    unsigned asked = 0;
+
+    for (size_t i = 0; i < len && asked < PRINCIPALS_ASKED; i++) {
+        if (seen_before(list, i) || !host_of(&list[i], host, sizeof host))
+            continue;
+        asked++;
+        examine_host(visit, list, len, host);
+    }
+    examine_own_name(visit, list, len);
 }
 
 /* ---- what the KDC says ---- */
@@ -188,7 +310,9 @@ unsigned sp_gss_config_diagnose(struct sp_auth_config *config, struct sp_auth_fi
             examine_principal(&visit, list, len, i);
     }
     if (config->krb5) {
+        examine_mode(&visit);
         examine_service(&visit, list, len);
+        examine_names(&visit, list, len);
         examine_kdc(&visit, list, len);
     }
     if (config->ntlmssp)

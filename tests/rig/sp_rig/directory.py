@@ -106,6 +106,7 @@ TLSCACertificateFile {ca}
 TLSCertificateFile {certificate}
 TLSCertificateKeyFile {key}
 TLSProtocolMin 3.3
+{extra}
 sizelimit 5000
 idletimeout {idle}
 threads 4
@@ -135,7 +136,7 @@ class Directory:
         self.log = os.path.join(folder, "slapd.log")
         self._conf = os.path.join(folder, "slapd.conf")
         self._settings = dict(folder=folder, ca=authority.ca, certificate=certificate, key=key, base=BASE, root=ROOT_DN,
-                              rootpw=ROOT_PASSWORD, service=SERVICE_DN, idle=0)
+                              rootpw=ROOT_PASSWORD, service=SERVICE_DN, idle=0, extra="")
         # Debian confines /usr/sbin/slapd by AppArmor to /var/lib/ldap; the profile goes by path, so a copy is free
         self._binary = os.path.join(folder, "slapd")
         if not os.path.exists("/usr/sbin/slapd"):
@@ -156,6 +157,14 @@ class Directory:
         urls = ["ldap://%s:%d" % (self.address, self.port), "ldaps://%s:%d" % (self.address, self.tls_port), self.ldapi]
         self.proc = Proc(self.name, [self._binary, "-f", self._conf, "-h", " ".join(urls), "-d", "stats"], self.log)
         wait_for_port(self.proc, self.address, self.port)
+
+    def tell_time(self, text):
+        """The lines (extra=) with which it has currentTime in its root DSE, as Active Directory has."""
+        path = os.path.join(self.folder, "rootdse.ldif")
+        with open(path, "w") as f:
+            f.write("dn:\ncurrentTime: %s\n" % text)
+        return ("attributetype ( 1.3.6.1.4.1.32473.1 NAME 'currentTime' SYNTAX 1.3.6.1.4.1.1466.115.121.1.24 SINGLE-VALUE )\n"
+                "rootDSE " + path)
 
     def stop(self):
         if self.proc is not None:

@@ -1,0 +1,211 @@
+"""`sallyport doctor`: all well on the rig, and each fault made and found, with its remedy."""
+
+import json
+import os
+import socket
+import time
+
+from sp_rig.pki import Authority
+
+SPN = "HTTP/origin.corp.test"              # a name that resolves, and keys that no other test uses
+
+
+def doctor(w, config, *words):
+    """(exit status, standard output); no secret in either output."""
+    status, out, err = w.command("doctor", "-c", config.write(), *words)
+    for secret in w.secrets():
+        assert secret not in out + err, "a password was printed:\n" + out + err
+    assert status in (0, 1) and "Sanitizer" not in err, err
+    return status, out
+
+
+def findings(w, config):
+    status, out = doctor(w, config, "--json")
+    found = json.loads(out)["findings"]
+    assert status == (0 if all(f["well"] for f in found) else 1), out
+    return found
+
+
+def one(found, what):
+    """The finding about that."""
+    named = [f for f in found if what in f["what"]]
+    assert named, "nothing about %r in %s" % (what, found)
+    return named[0]
+
+
+def ill(found, what, *states):
+    """That, and nothing else, is not well, and a remedy is given."""
+    faults = [f for f in found if not f["well"]]
+    assert faults and all(what in f["what"] for f in faults), faults
+    for state in states:
+        assert any(state in f["state"] for f in faults), (state, faults)
+    assert all(f["remedy"] for f in faults), faults
+    return faults
+
+
+def healthy(w):
+    """The rig's configuration with a keytab whose file and names are as they should be."""
+    keytab = w.realm.other_keytab("well", SPN)
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(keytab=keytab)
+    return config
+
+
+def test_all_well(w):
+    found = findings(w, healthy(w))
+    assert all(f["well"] for f in found), [f for f in found if not f["well"]]
+    for what in ("configuration", "listen 10.99.0.1:3128", "corp-krb5: key of HTTP/origin.corp.test@CORP.TEST",
+                 "corp-krb5: keytab file", "corp-krb5: DNS about origin.corp.test", "corp-krb5: KDC and keytab", "corp-krb5: clock"):
+        one(found, what)
+    for server in ("dc1", "dc2"):
+        for step in ("resolve", "connect", "tls", "service_bind", "certificate", "base", "group_base"):
+            one(found, "corp-ldap: ldaps://%s.corp.test:636 %s" % (server, step))
+    assert one(found, "running proxy")["state"].startswith("none")
+
+
+def test_for_people(w):
+    status, out = doctor(w, healthy(w))
+    assert status == 0 and "  ok     configuration: " in out and "\x1b" not in out, out
+
+
+def test_the_running_proxy_is_known(w):
+    config = healthy(w)
+    p = w.start(config)
+    found = findings(w, config)
+    assert all(f["well"] for f in found), found
+    assert "process %d" % p.proc.pid in one(found, "running proxy")["state"]
+    assert "sallyport runs (process %d)" % p.proc.pid in one(found, "listen ")["state"]
+
+
+def test_a_fault_of_the_configuration(w):
+    config = healthy(w)
+    config.guard["windou"] = "1m"
+    status, out = doctor(w, config, "--json")
+    assert status == 1
+    ill(json.loads(out)["findings"], "configuration", "windou")
+
+
+def test_an_address_taken_by_another_and_one_that_is_not_ours(w):
+    config = healthy(w)
+    with socket.create_server(("10.99.0.1", 3199)):
+        config.listens = [("10.99.0.1:3199", {"offer": ["basic"]}), ("192.0.2.9:3128", {"offer": ["basic"]})]
+        faults = ill(findings(w, config), "listen ", "in use", "Cannot assign")
+    assert len(faults) == 2 and "another program" in faults[0]["remedy"] and "no such address" in faults[1]["remedy"]
+
+
+def test_certificates_of_a_listener(w):
+    config = healthy(w)
+    keys = dict(tls_certificate=w.certificate, tls_key=w.key)
+    config.listens = [("10.99.0.1:3143", keys)]
+    good = one(findings(w, config), "certificate of listen")
+    assert good["well"] and "proxy.corp.test" in good["state"] and "127.0.0.1" in good["state"], good
+    for days, state in ((5, "expires soon"), (-1, "expired on")):
+        keys["tls_certificate"], keys["tls_key"] = w.authority.issue("brief%d" % days, ["proxy.corp.test"], days=days)
+        ill(findings(w, config), "certificate of listen", state)
+
+
+def test_a_directory_that_is_down_or_hangs(w):
+    w.dc1.stop()
+    config = healthy(w)
+    config.backends["corp-ldap"] = w.ldap_backend(connect_timeout="500ms", timeout="500ms")
+    ill(findings(w, config), "ldaps://dc1.corp.test:636 connect", "refused")
+    w.dc1.start()
+    w.dc1.hang()
+    try:
+        ill(findings(w, config), "ldaps://dc1.corp.test:636", "no answer in time")
+    finally:
+        w.dc1.wake()
+
+
+def test_a_name_that_does_not_resolve(w):
+    config = healthy(w)
+    config.backends["corp-ldap"] = w.ldap_backend(uris=["ldaps://nowhere.corp.test"])
+    ill(findings(w, config), "ldaps://nowhere.corp.test resolve", "cannot resolve")
+
+
+def test_certificates_of_a_directory(w):
+    config = healthy(w)
+    other = Authority(os.path.join(w.folder, "strange-pki"))
+    config.backends["corp-ldap"] = w.ldap_backend(tls_ca=other.ca)
+    ill(findings(w, config), " tls", "does not verify")
+    for days, what, state in ((5, " certificate", "expires in "), (-1, " tls", "expired")):
+        certificate, key = w.authority.issue("dc1-brief%d" % days, ["dc1.corp.test"], days=days)
+        old = dict(certificate=w.dc1._settings["certificate"], key=w.dc1._settings["key"])
+        w.dc1.stop()
+        w.dc1.start(certificate=certificate, key=key)
+        try:
+            config.backends["corp-ldap"] = w.ldap_backend(uris=[w.ldap_url(w.dc1)])
+            ill(findings(w, config), what, state)
+        finally:
+            w.dc1.stop()
+            w.dc1.start(**old)
+
+
+def test_the_service_identity_and_the_bases(w):
+    config = healthy(w).file("ldap.secret", "Wrong-Service-06\n")
+    ill(findings(w, config), "service_bind", "Invalid credentials")
+    config = healthy(w)
+    config.backends["corp-ldap"] = w.ldap_backend(base="ou=nobody,dc=corp,dc=test", group_base="ou=none,dc=corp,dc=test")
+    faults = ill(findings(w, config), "base", "No such object")
+    assert len(faults) == 4, "two bases at two servers: %s" % faults
+
+
+def test_a_keytab_without_the_spn_and_open_to_all(w):
+    config = healthy(w)
+    keytab = w.realm.other_keytab("ldaponly", "ldap/dc9.corp.test")
+    config.backends["corp-krb5"] = w.krb5_backend(keytab=keytab)
+    faults = ill(findings(w, config), "service name", "HTTP/<host>")
+    assert "add that principal" in faults[0]["remedy"]
+    config = healthy(w)
+    os.chmod(config.backends["corp-krb5"]["keytab"], 0o644)
+    ill(findings(w, config), "keytab file", "mode 0644")
+
+
+def test_an_spn_that_dns_does_not_know(w):
+    config = healthy(w)
+    config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("lost", "HTTP/lost.corp.test"))
+    ill(findings(w, config), "DNS about lost.corp.test", "does not resolve")
+
+
+def test_a_key_that_was_changed_since(w):
+    config = healthy(w)
+    w.realm.kadmin("cpw -randkey " + SPN)
+    faults = ill(findings(w, config), "KDC and keytab about HTTP/origin.corp.test")
+    assert "export the keytab anew" in faults[0]["remedy"]
+
+
+def test_keys_of_rc4_alone(w):
+    config = healthy(w)
+    keytab = config.backends["corp-krb5"]["keytab"]
+    os.unlink(keytab)
+    w.realm.kadmin("ktadd -k %s -e arcfour-hmac:normal %s" % (keytab, SPN))
+    faults = ill(findings(w, config), "key of " + SPN, "arcfour")
+    assert "AES" in faults[0]["remedy"]
+
+
+def test_a_directory_whose_clock_is_another(w):
+    now = time.time()
+    try:
+        for seconds, well in ((0, True), (-420, False), (420, False)):
+            w.dc1.stop()
+            w.dc1.start(extra=w.dc1.tell_time(time.strftime("%Y%m%d%H%M%S.0Z", time.gmtime(now + seconds))))
+            found = findings(w, healthy(w))
+            clock = one(found, "ldaps://dc1.corp.test:636 clock")
+            assert clock["well"] is well, clock
+            if not well:
+                ill(found, "ldaps://dc1.corp.test:636 clock", "ahead of" if seconds < 0 else "behind")
+    finally:
+        w.dc1.stop()
+        w.dc1.start(extra="")
+
+
+def test_the_kdc_is_down(w):
+    w.realm.stop()
+    faults = ill(findings(w, healthy(w)), "KDC and keytab")
+    assert "not needed to accept tickets" in faults[0]["remedy"]
+
+
+def test_usage(w):
+    for words in (("more",), ("--frob",)):
+        status, out, err = w.command("doctor", *words)
+        assert status == 2 and out == "" and err.startswith("sallyport doctor: "), (status, out, err)
