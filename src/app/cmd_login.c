@@ -2,6 +2,7 @@
  * of its own, and tells every step, the verdict, and what the rules would say to a request. */
 #include "app/command.h"
 
+#include "app/negotiate.h"
 #include "app/offline.h"
 #include "app/password.h"
 #include "app/preview.h"
@@ -17,9 +18,12 @@
 
 #define WORK_THREADS 4
 #define WORK_QUEUE   64
+/* Never resolves (RFC 6761 6.4), so that a ticket can be tried without going anywhere. */
+#define NOWHERE "sallyport.invalid:443"
 
 static const struct sp_app_flag flags[] = {
-    {"--backend", true}, {"--to", true}, {"--from", true}, {"--json", false}, {NULL, false},
+    {"--backend", true},    {"--to", true},     {"--from", true},  {"--json", false},
+    {"--negotiate", false}, {"--listen", true}, {"--proxy", true}, {NULL, false},
 };
 
 struct login {
@@ -266,6 +270,21 @@ static enum sp_exit read_and_ask(struct login *l)
     return status;
 }
 
+static enum sp_exit negotiate(struct login *l)
+{
+    const char *to = sp_app_args_get(l->args, "--to");
+    const struct sp_app_negotiate question = {
+        .printer = &l->printer,
+        .snapshot = l->snapshot,
+        .listen = sp_app_args_get(l->args, "--listen"),
+        .host = sp_app_args_get(l->args, "--proxy"),
+        .to = to != NULL ? to : NOWHERE,
+        .target = &l->target,
+    };
+
+    return sp_app_negotiate_run(&question);
+}
+
 static enum sp_exit run_offline(struct login *l)
 {
     struct sp_app_offline offline;
@@ -273,7 +292,7 @@ static enum sp_exit run_offline(struct login *l)
 
     if (sp_app_offline_open(&offline, l->args->config)) {
         l->snapshot = offline.snapshot;
-        status = read_and_ask(l);
+        status = sp_app_args_has(l->args, "--negotiate") ? negotiate(l) : read_and_ask(l);
     } else {
         sp_app_faults_print(&offline.faults);
     }
@@ -282,13 +301,30 @@ static enum sp_exit run_offline(struct login *l)
     return status;
 }
 
+/* Which words go with which. */
+static const char *check_words(const struct sp_app_args *args)
+{
+    bool ticket = sp_app_args_has(args, "--negotiate");
+
+    if (ticket && (args->operands_len > 0 || sp_app_args_has(args, "--backend") ||
+                   sp_app_args_has(args, "--from")))
+        return "--negotiate takes the ticket of whoever calls: no USER, --backend or --from";
+    if (!ticket && (sp_app_args_has(args, "--listen") || sp_app_args_has(args, "--proxy")))
+        return "--listen and --proxy go with --negotiate";
+    return ticket || args->operands_len == 1 ? NULL : "name a USER, or --negotiate";
+}
+
 /* Where from and where to, before anything is read or asked. */
 static const char *take_words(struct login *l)
 {
     const char *from = sp_app_args_get(l->args, "--from");
     const char *to = sp_app_args_get(l->args, "--to");
-    const char *why = NULL;
+    const char *why = check_words(l->args);
 
+    if (why != NULL)
+        return why;
+    if (to == NULL && sp_app_args_has(l->args, "--negotiate"))
+        to = NOWHERE;
     if (sp_addr_parse_ip(&l->client, sp_span_cstr(from != NULL ? from : "127.0.0.1")) != SP_OK)
         return "--from takes an address";
     if (to != NULL && !sp_app_target_parse(&l->target, to, &why))
@@ -314,16 +350,20 @@ static enum sp_exit run(const struct sp_app_args *args)
 const struct sp_app_command sp_cmd_login = {
     .name = "login",
     .summary = "Ask the backends about one user, step by step",
-    .usage = "[-c FILE] [--backend NAME] [--to HOST:PORT [--from ADDRESS]] [--json] USER",
-    .help = "The password is asked for at the terminal, or read from the first line of standard\n"
-            "input. The directory is asked afresh: what the running proxy has kept, and whom its\n"
-            "guard blocks, plays no part.\n\n"
-            "  --backend NAME    ask this one alone, not the chain in auth.basic\n"
-            "  --to HOST:PORT    what the rules would say: to CONNECT for port 443, else to GET\n"
-            "  --from ADDRESS    the client's address, for rules with clients (127.0.0.1)\n"
-            "  --json            one JSON object a line: each backend, the verdict, each address\n",
+    .usage = "[-c FILE] [--backend NAME] [--to HOST:PORT [--from ADDRESS]] [--json] USER | "
+             "--negotiate [--listen ADDRESS:PORT] [--proxy HOST] [--to HOST:PORT] [--json]",
+    .help =
+        "The password is asked for at the terminal, or read from the first line of standard\n"
+        "input. The directory is asked afresh: what the running proxy has kept, and whom its\n"
+        "guard blocks, plays no part.\n\n"
+        "  --backend NAME    ask this one alone, not the chain in auth.basic\n"
+        "  --to HOST:PORT    what the rules would say: to CONNECT for port 443, else to GET\n"
+        "  --from ADDRESS    the client's address, for rules with clients (127.0.0.1)\n"
+        "  --json            one JSON object a line: each backend, the verdict, each address\n"
+        "  --negotiate       your own Kerberos ticket, through a listener of the running proxy\n"
+        "  --listen TITLE    which listener (the first)\n"
+        "  --proxy HOST      the proxy's name, for HTTP@HOST (this machine's full name)\n",
     .flags = flags,
-    .operands_min = 1,
     .operands_max = 1,
     .run = run,
 };

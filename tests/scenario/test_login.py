@@ -8,8 +8,9 @@ import signal
 import subprocess
 import time
 
-from sp_rig.directory import PEOPLE, ROOT_PASSWORD, SERVICE_PASSWORD
+from sp_rig.directory import PEOPLE
 from sp_rig.pki import Authority
+from sp_rig.proxy import command
 
 LOCAL_PASSWORD = "Local-Pass-88"
 
@@ -215,9 +216,98 @@ def test_the_running_proxys_memory_plays_no_part(w):
 def test_usage(w):
     path = w.config().write()
     for words in ((), ("--backend", "nobody", "alice"), ("--backend", "corp-krb5", "alice"), ("--to", "nowhere", "alice"),
-                  ("--to", "a:b:c", "alice"), ("--from", "here", "alice"), ("alice", "password")):
+                  ("--to", "a:b:c", "alice"), ("--from", "here", "alice"), ("alice", "password"),
+                  ("--negotiate", "alice"), ("--negotiate", "--listen", "nowhere"), ("--proxy", "here", "alice")):
         status, out, err = w.command("login", "-c", path, *words, stdin=b"x\n")
         assert status == 2 and out == "" and err.startswith("sallyport login: "), (words, status, out, err)
+
+
+def ticket(w, config, *words, user="alice", env=None):
+    """`login --negotiate` with a user's own tickets: (exit status, the one object)."""
+    environment = w.environment(ntlm=True)   # SPNEGO asks every mechanism that there is
+    environment.update({k: v for k, v in (env if env is not None else w.realm.environment(user)).items() if k.startswith(("KRB5", "NTLM"))})
+    status, out, err = command(w.binary, ("login", "-c", config.path, "--negotiate", "--json", "--proxy", w.proxy_host, *words), environment)
+    assert status != 2 and "Sanitizer" not in err, err
+    assert not [word for word in (out + err).replace('"', " ").split() if word.startswith(("YII", "TlRM", "oY"))], out + err
+    return status, json.loads(out)
+
+
+def test_a_ticket_through_the_listener(w):
+    p = w.start()
+    status, found = ticket(w, p)
+    assert status == 0 and found["verdict"] == "accepted", found
+    assert [s["what"] for s in found["steps"]] == ["connect", "leg 0", "leg 1", "verified"], found
+    says(found["steps"][1]["outcome"], "407", "Negotiate, Basic")
+    says(found["steps"][2]["detail"], "sent a Negotiate token of ")
+    says(found["steps"][2]["outcome"], "502", "with a token of ")
+    says(found["steps"][3]["outcome"], "krb5, the proxy has proven itself")
+    line = p.last(status=502, reason="dns", user="alice")
+    assert line["mech"] == "krb5" and found["id"] == line["id"], (line, found)
+    status, found = ticket(w, p, "--to", "odd.corp.test:80")
+    assert status == 0 and found["said"] == "" and found["id"] == "", found
+    assert p.last(user="alice", method="GET")["reason"] == "ok"
+
+
+def test_a_ticket_through_tls_with_channel_bindings(w):
+    config = w.config()
+    config.listens = [("%s:%d" % (w.proxy_address, w.proxy_port), {"tls_certificate": w.certificate, "tls_key": w.key})]
+    config.backends["corp-krb5"] = w.krb5_backend(channel_bindings="require")
+    p = w.start(config)
+    status, found = ticket(w, p)
+    assert status == 0 and found["steps"][0]["outcome"].startswith("TLSv1."), found
+    p.last(status=502, reason="dns", user="alice")
+
+
+def test_nothing_is_sent_to_another_certificate(w):
+    config = w.config()
+    certificate, key = w.authority.issue("replaced", ["proxy.corp.test"])
+    config.listens = [("%s:%d" % (w.proxy_address, w.proxy_port), {"tls_certificate": certificate, "tls_key": key})]
+    p = w.start(config)
+    fresh, fresh_key = w.authority.issue("fresh", ["proxy.corp.test"])
+    os.replace(fresh, certificate)
+    os.replace(fresh_key, key)
+    status, found = ticket(w, p)
+    assert status == 1 and found["verdict"] == "no answer", found
+    says(found["steps"][0]["outcome"], "another certificate")
+    assert not p.lines()
+
+
+def test_several_legs_by_ntlmssp(w):
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(mechanisms=["krb5", "ntlmssp"], realms=["CORP.TEST", "CORP"], groups_from="")
+    p = w.start(config)
+    status, found = ticket(w, p, env={"KRB5CCNAME": "FILE:/nonexistent", "NTLM_USER_FILE": w.environment()["NTLM_USER_FILE"]})
+    legs = [s for s in found["steps"] if s["what"].startswith("leg")]
+    assert status == 0 and len(legs) >= 3, found
+    says(legs[1]["outcome"], "407", "with a token of ")
+    says([s for s in found["steps"] if s["what"] == "verified"][0]["outcome"], "ntlmssp")
+    p.last(status=502, reason="dns", mech="ntlmssp")
+
+
+def test_a_ticket_that_is_refused_and_one_that_is_not_there(w):
+    config = w.config()
+    config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("stranger", "HTTP/dc1.corp.test"))
+    p = w.start(config)
+    status, found = ticket(w, p)
+    assert status == 1 and found["verdict"] == "refused" and found["id"], found
+    assert p.last(status=407, reason="bad_credentials")["id"] == found["id"]
+    status, found = ticket(w, p, env={"KRB5CCNAME": "FILE:/nonexistent", "NTLM_USER_FILE": "/nonexistent"})
+    assert status == 1 and found["verdict"] != "accepted", found
+    assert [s for s in found["steps"] if s["what"] == "ticket"], found
+
+
+def test_a_rule_denies_and_a_listener_does_not_offer(w):
+    config = w.config().rule("nobody", action="deny", users=["alice"]).rule("rest")
+    config.listens.append(("127.0.0.1:3131", {"offer": ["basic"]}))
+    p = w.start(config)
+    status, found = ticket(w, p)
+    assert status == 1 and found["verdict"] == "denied" and "denied" in found["said"], found
+    status, found = ticket(w, p, "--listen", "127.0.0.1:3131")
+    assert status == 1 and found["verdict"] == "not offered", found
+    p.stop()
+    w._proxies.remove(p)
+    status, found = ticket(w, p)
+    assert status == 1 and found["verdict"] == "no answer" and "refused" in found["reason"], found
 
 
 class Terminal:
