@@ -144,7 +144,17 @@ static void write_policy(FILE *ldif)
           "dn: uid=reset,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: R\nsn: R\n"
           "userPassword: reset\npwdReset: TRUE\n\n"
           "dn: uid=expired,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: E\nsn: E\n"
-          "userPassword: expired\npwdChangedTime: 20200101000000Z\n\n",
+          "userPassword: expired\npwdChangedTime: 20200101000000Z\n\n"
+          "dn: cn=lenient,dc=test\nobjectClass: device\nobjectClass: pwdPolicy\n"
+          "pwdAttribute: userPassword\npwdMaxAge: 3600\npwdGraceAuthNLimit: 2\n\n"
+          "dn: uid=grace,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: G\nsn: G\n"
+          "userPassword: grace\npwdChangedTime: 20200101000000Z\n"
+          "pwdPolicySubentry: cn=lenient,dc=test\n\n"
+          "dn: cn=warning,dc=test\nobjectClass: device\nobjectClass: pwdPolicy\n"
+          "pwdAttribute: userPassword\npwdMaxAge: 2000000000\npwdExpireWarning: 1999999999\n\n"
+          "dn: uid=soon,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: S\nsn: S\n"
+          "userPassword: soon\npwdChangedTime: 20200101000000Z\n"
+          "pwdPolicySubentry: cn=warning,dc=test\n\n",
           ldif);
 }
 
@@ -175,16 +185,16 @@ static void write_conf(const struct test_slapd *slapd, const struct test_slapd_s
     must(fclose(conf) == 0, "slapd.conf");
 }
 
-static void make_certificates(const struct test_slapd *slapd, const char *name)
+static void make_certificates(const struct test_slapd *slapd, const char *name, bool expired)
 {
     run(slapd,
         "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 "
         "-subj /CN=testca -addext basicConstraints=critical,CA:TRUE -keyout ca.key -out ca.pem && "
         "openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=directory "
         "-keyout server.key -out server.csr && printf 'subjectAltName=%s\\n' >san.ext && "
-        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 "
+        "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days %d "
         "-extfile san.ext -out server.pem",
-        name);
+        name, expired ? -1 : 30);
 }
 
 /* ---- the process ---- */
@@ -288,7 +298,7 @@ struct test_slapd *test_slapd_new(const struct test_slapd_setup *setup)
     must(mkdtemp(slapd->dir) != NULL, "no temporary directory");
     name_addresses(slapd, setup);
     if (slapd->tls)
-        make_certificates(slapd, setup->tls_name);
+        make_certificates(slapd, setup->tls_name, setup->tls_expired);
     write_conf(slapd, setup);
     ldif = create(slapd, "tree.ldif");
     fputs(setup->ldif != NULL ? setup->ldif : default_ldif, ldif);

@@ -11,6 +11,7 @@ struct test_slapd;
 struct test_slapd_setup {
     const char *ldif;     /* entries below dc=test; NULL: the people of slapd.c */
     const char *tls_name; /* subjectAltName of its certificate, "DNS:localhost"; NULL: no TLS */
+    bool tls_expired;     /* that certificate ended yesterday */
     bool ppolicy;         /* the password policy overlay, with cn=policy,dc=test as default */
     unsigned idle_s;      /* idletimeout; 0: none */
     unsigned short port;  /* 0: a free one */

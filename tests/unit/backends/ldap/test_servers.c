@@ -263,6 +263,50 @@ static void a_certificate_of_another_name_is_dont_know(void **state)
     assert_non_null(strstr(log, "mismatch"));
 }
 
+static void an_expired_certificate_is_dont_know(void **state)
+{
+    struct test_slapd *old = test_slapd_new(
+        &(struct test_slapd_setup){.tls_name = "DNS:localhost", .tls_expired = true});
+    struct asked a;
+    char log[2048];
+
+    (void)state;
+    login_through(test_slapd_tls_uri(old), test_slapd_ca(old), false, &a, log, sizeof(log));
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    assert_string_equal(a.reason, "no trusted TLS connection to the directory");
+    assert_non_null(strstr(log, "certificate has expired"));
+    test_slapd_free(&old);
+}
+
+static void a_server_without_starttls_is_dont_know(void **state)
+{
+    struct test_slapd *clear = test_slapd_new(&(struct test_slapd_setup){.ppolicy = false});
+    struct asked a;
+    char log[2048];
+
+    (void)state;
+    login_through(test_slapd_uri(clear), test_slapd_ca(one), true, &a, log, sizeof(log));
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    assert_string_equal(a.reason, "no trusted TLS connection to the directory");
+    assert_non_null(strstr(log, "the server refuses StartTLS"));
+    assert_int_equal(test_slapd_count(clear, "BIND dn="), 0); /* no word went out in clear */
+    test_slapd_free(&clear);
+}
+
+static void a_server_that_does_not_speak_tls_is_dont_know(void **state)
+{
+    struct asked a;
+    char log[2048];
+    char uri[64];
+
+    (void)state;
+    snprintf(uri, sizeof(uri), "ldaps://localhost:%u", test_slapd_port(one));
+    login_through(uri, test_slapd_ca(one), false, &a, log, sizeof(log));
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    assert_string_equal(a.reason, "no trusted TLS connection to the directory");
+    assert_non_null(strstr(log, "TLS handshake failed"));
+}
+
 /* ---- account states ---- */
 
 static void password_policy_states_are_accounts_and_not_wrong_passwords(void **state)
@@ -286,6 +330,40 @@ static void password_policy_states_are_accounts_and_not_wrong_passwords(void **s
     assert_int_equal(a.verdict, SP_VERDICT_ACCOUNT);
     assert_string_equal(a.reason, "account locked");
     assert_string_equal(a.user, "bob");
+    bench_free(b);
+}
+
+static void grace_logins_are_logins_and_are_counted_down(void **state)
+{
+    struct bench *b = bench_new(test_slapd_uri(one));
+    struct asked a;
+
+    (void)state;
+    bench_open(b);
+    for (int left = 1; left >= 0; left--) {
+        char words[64];
+
+        snprintf(words, sizeof(words), "password expired, %d grace logins left", left);
+        login(b, &a, "grace", "grace");
+        assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+        assert_string_equal(a.detail, words);
+    }
+    login(b, &a, "grace", "grace");
+    assert_int_equal(a.verdict, SP_VERDICT_ACCOUNT);
+    assert_string_equal(a.reason, "password expired");
+    bench_free(b);
+}
+
+static void a_password_that_will_expire_is_told_with_the_login(void **state)
+{
+    struct bench *b = bench_new(test_slapd_uri(one));
+    struct asked a;
+
+    (void)state;
+    bench_open(b);
+    login(b, &a, "soon", "soon");
+    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    assert_non_null(strstr(a.detail, "password expires in "));
     bench_free(b);
 }
 
@@ -338,7 +416,12 @@ int main(void)
         cmocka_unit_test(verified_tls_and_a_local_socket_work),
         cmocka_unit_test(a_certificate_of_an_unknown_authority_is_dont_know),
         cmocka_unit_test(a_certificate_of_another_name_is_dont_know),
+        cmocka_unit_test(an_expired_certificate_is_dont_know),
+        cmocka_unit_test(a_server_without_starttls_is_dont_know),
+        cmocka_unit_test(a_server_that_does_not_speak_tls_is_dont_know),
         cmocka_unit_test(password_policy_states_are_accounts_and_not_wrong_passwords),
+        cmocka_unit_test(grace_logins_are_logins_and_are_counted_down),
+        cmocka_unit_test(a_password_that_will_expire_is_told_with_the_login),
         cmocka_unit_test(doctor_names_each_servers_fault),
     };
 
