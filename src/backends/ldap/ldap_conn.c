@@ -211,6 +211,16 @@ static void said_goodbye(struct sp_ldap_conn *conn, LDAPMessage *notice)
     sp_ldap_conn_lost(conn, words);
 }
 
+static void deliver(struct sp_ldap_conn *conn, LDAPMessage *answer)
+{
+    sp_ldap_server_well(conn->server);
+    conn->used = true;
+    if (conn->service)
+        deliver_search(conn, answer);
+    else
+        deliver_bind(conn, answer);
+}
+
 static void watch(struct sp_ldap_conn *conn);
 
 static void drain(struct sp_ldap_conn *conn)
@@ -219,14 +229,10 @@ static void drain(struct sp_ldap_conn *conn)
     enum sp_err err;
 
     while ((err = sp_ldap_wire_next(conn->wire, &message)) == SP_OK) {
-        sp_ldap_server_well(conn->server);
-        conn->used = true;
-        if (ldap_msgid(message) == 0)
+        if (ldap_msgid(message) == 0) /* no answer: who says nothing else is not well */
             said_goodbye(conn, message);
-        else if (conn->service)
-            deliver_search(conn, message);
         else
-            deliver_bind(conn, message);
+            deliver(conn, message);
         ldap_msgfree(message);
         if (conn->state == SP_LDAP_CONN_CLOSING)
             return; /* still ours: freed when its handle has closed */
