@@ -16,17 +16,14 @@
 #include <string.h>
 #include <uv.h>
 
-#define RENEW_MARGIN_S                                                        \
-    300 /* a new ticket so long before the old one ends: the usual clock skew \
-         */
-#define RENEW_LEAST_S 60
+#define RENEW_MARGIN_S 300 /* before the ticket ends: the usual clock skew */
 
+/* A ticket too short for the margin is renewed at half its life. */
 static uint64_t renew_after_ms(OM_uint32 lifetime_s)
 {
-    OM_uint32 useful = lifetime_s > RENEW_MARGIN_S + RENEW_LEAST_S ? lifetime_s - RENEW_MARGIN_S
-                                                                   : RENEW_LEAST_S;
+    uint64_t lifetime_ms = (uint64_t)lifetime_s * 1000;
 
-    return (uint64_t)useful * 1000;
+    return lifetime_s > 2 * RENEW_MARGIN_S ? lifetime_ms - RENEW_MARGIN_S * 1000 : lifetime_ms / 2;
 }
 
 static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)

@@ -109,12 +109,37 @@ static void a_keytab_without_the_key_is_dont_know_in_words(void **state)
     bench_free(b);
 }
 
+/* No login fails on the way, and the connection is a new one before the first ticket ends. */
+static void a_ticket_is_renewed_before_it_ends(void **state)
+{
+    enum { LIFE_S = 10 };
+    struct bench *b = bench_by_kerberos(uri, "proxy.keytab");
+    unsigned before = test_slapd_count(slapd, "mech=GSSAPI");
+    uint64_t began = uv_hrtime();
+    struct asked a;
+
+    (void)state;
+    sp_kdc_admin(kdc, "modprinc -maxlife 10sec proxy");
+    bench_open(b);
+    do {
+        login(b, &a, "alice", "alice");
+        if (a.verdict != SP_VERDICT_ALLOW)
+            fail_msg("%s: %s", a.reason, a.detail);
+        run_for(b, 100);
+    } while (test_slapd_count(slapd, "mech=GSSAPI") <= before + 1 &&
+             (uv_hrtime() - began) / 1000000000 < 3 * LIFE_S);
+    assert_true(test_slapd_count(slapd, "mech=GSSAPI") > before + 1);
+    bench_free(b);
+    sp_kdc_admin(kdc, "modprinc -maxlife 1day proxy");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_service_identity_is_proven_by_a_ticket),
         cmocka_unit_test(inside_tls_no_second_layer_is_laid),
         cmocka_unit_test(a_keytab_without_the_key_is_dont_know_in_words),
+        cmocka_unit_test(a_ticket_is_renewed_before_it_ends),
     };
 
     return cmocka_run_group_tests(tests, start_both, stop_both);
