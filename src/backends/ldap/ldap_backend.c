@@ -161,6 +161,7 @@ static enum sp_err ldap_open(struct sp_auth_config *config, const struct sp_auth
     backend->clock_due_ms = SP_LDAP_NEVER;
     backend->random = uv_hrtime() | 1;
     sp_list_init(&backend->answered);
+    sp_list_init(&backend->chases_waiting);
     atomic_init(&backend->stop, false);
     backend->servers = calloc(config->servers_len, sizeof(*backend->servers));
     if (backend->servers == NULL || !init_handles(backend)) {
@@ -181,7 +182,7 @@ static void ldap_close(struct sp_auth_backend **backend_ref, sp_auth_closed_cb c
     *backend_ref = NULL;
     if (backend == NULL)
         return;
-    assert(sp_list_empty(&backend->answered));
+    assert(sp_list_empty(&backend->answered) && sp_list_empty(&backend->chases_waiting));
     backend->closing = true;
     backend->closed = closed;
     backend->closed_owner = owner;

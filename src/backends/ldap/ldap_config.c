@@ -32,11 +32,16 @@ static enum sp_err faulty(struct sp_auth_fault *fault, const char *option, const
 
 /* ---- servers ---- */
 
+bool sp_ldap_exposes(const struct sp_ldap_options *options, const struct sp_ldap_uri *uri)
+{
+    return uri->scheme == SP_LDAP_PLAIN && !options->start_tls && !uri->loopback &&
+           !options->allow_clear;
+}
+
 static enum sp_err check_server(const struct sp_ldap_options *options,
                                 const struct sp_ldap_uri *uri, struct sp_auth_fault *fault)
 {
-    if (uri->scheme == SP_LDAP_PLAIN && !options->start_tls && !uri->loopback &&
-        !options->allow_clear)
+    if (sp_ldap_exposes(options, uri))
         return faulty(fault, "uris",
                       "%s would carry passwords over the network in clear: use ldaps://, or "
                       "start_tls = true, or, knowing that, allow_clear = true",
@@ -189,18 +194,6 @@ static enum sp_err check_base(const char *option, const char *base, struct sp_au
                                      : faulty(fault, option, "\"%s\" is not a DN (RFC 4514)", base);
 }
 
-/* libldap's own chasing connects and binds synchronously, inside ldap_result, on the loop: it is
- * always off, and following is not promised where it is not done. */
-static enum sp_err check_referrals(const struct sp_ldap_options *options,
-                                   struct sp_auth_fault *fault)
-{
-    if (!options->follow_referrals)
-        return SP_OK;
-    return faulty(fault, "follow_referrals",
-                  "this version does not follow referrals: name every server that holds people or "
-                  "groups in the uris of a backend");
-}
-
 static enum sp_err check_search(const struct sp_ldap_options *options, struct sp_auth_fault *fault)
 {
     enum sp_err err = check_base("base", options->base, fault);
@@ -257,8 +250,6 @@ static enum sp_err check_all(struct sp_auth_config *config, struct sp_auth_fault
         err = check_groups(options, fault);
     if (err == SP_OK)
         err = check_domains(options, fault);
-    if (err == SP_OK)
-        err = check_referrals(options, fault);
     if (err == SP_OK)
         err = take_tls(config, fault);
     sp_ldap_spellings_of(&config->spellings, options->filter);

@@ -29,6 +29,9 @@ enum sp_err sp_ldap_configure(const void *options, const struct sp_auth_host *ho
                               struct sp_auth_config **config_out, struct sp_auth_fault *fault);
 void sp_ldap_release(struct sp_auth_config **config);
 
+/* Would passwords cross a network in clear to that server, and nobody said that they may? */
+bool sp_ldap_exposes(const struct sp_ldap_options *options, const struct sp_ldap_uri *uri);
+
 /* The brake: a refused service identity is tried again after 10 s, doubling to 5 min, by whichever
  * worker comes first, so that a wrong password in the file does not lock the account out. Any
  * thread. */

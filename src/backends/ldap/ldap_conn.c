@@ -482,21 +482,13 @@ static void note_rest(struct sp_ldap_conn *conn)
         conn->used = true;
 }
 
-/* Asks for the password policy's view with the answer (draft-behera-ldap-password-policy); not
- * critical: a server that does not know it leaves it out. */
 enum sp_err sp_ldap_conn_send_bind(struct sp_ldap_conn *conn, struct sp_ldap_login *login)
 {
-    char oid[] = LDAP_CONTROL_PASSWORDPOLICYREQUEST;
-    LDAPControl policy = {oid, {0, NULL}, 0};
-    LDAPControl *controls[] = {&policy, NULL};
-    struct berval password = {login->password.len, login->password.base};
     int msgid = 0;
     int rc;
 
     note_rest(conn);
-    assert(login->password.len > 0); /* RFC 4513 5.1.2: it would prove nothing */
-    rc = ldap_sasl_bind(sp_ldap_wire_handle(conn->wire), login->dn, LDAP_SASL_SIMPLE, &password,
-                        controls, NULL, &msgid);
+    rc = sp_ldap_wire_bind(conn->wire, login->dn, sp_secret_span(&login->password), &msgid);
     if (rc != LDAP_SUCCESS)
         return request_error(rc);
     conn_enter(conn, SP_LDAP_CONN_BUSY);

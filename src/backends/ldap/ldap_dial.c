@@ -278,19 +278,28 @@ static enum sp_err dial_all(struct sp_ldap_dialling *d, enum sp_ldap_dial_depth 
     return SP_OK;
 }
 
-void sp_ldap_dial(const struct sp_auth_config *config, const struct sp_ldap_uri *uri,
-                  enum sp_ldap_dial_depth depth, const atomic_bool *stop,
-                  struct sp_ldap_dial_report *report)
+void sp_ldap_dial_until(const struct sp_auth_config *config, const struct sp_ldap_uri *uri,
+                        enum sp_ldap_dial_depth depth, uint64_t latest_ns, const atomic_bool *stop,
+                        struct sp_ldap_dial_report *report)
 {
+    uint64_t reach_ns = uv_hrtime() + config->options->connect_timeout_ms * 1000000;
     struct sp_ldap_dialling d = {
         .config = config,
         .uri = uri,
         .stop = stop,
-        .deadline_ns = uv_hrtime() + config->options->connect_timeout_ms * 1000000,
+        .deadline_ns = reach_ns < latest_ns ? reach_ns : latest_ns,
+        .latest_ns = latest_ns,
         .report = report,
     };
 
     memset(report, 0, sizeof(*report));
     if (dial_all(&d, depth) != SP_OK)
         sp_ldap_wire_free(&report->wire);
+}
+
+void sp_ldap_dial(const struct sp_auth_config *config, const struct sp_ldap_uri *uri,
+                  enum sp_ldap_dial_depth depth, const atomic_bool *stop,
+                  struct sp_ldap_dial_report *report)
+{
+    sp_ldap_dial_until(config, uri, depth, UINT64_MAX, stop, report);
 }

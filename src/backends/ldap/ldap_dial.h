@@ -52,6 +52,11 @@ void sp_ldap_dial(const struct sp_auth_config *config, const struct sp_ldap_uri 
                   enum sp_ldap_dial_depth depth, const atomic_bool *stop,
                   struct sp_ldap_dial_report *report);
 
+/* The same, and all of it done by `latest_ns` (uv_hrtime). */
+void sp_ldap_dial_until(const struct sp_auth_config *config, const struct sp_ldap_uri *uri,
+                        enum sp_ldap_dial_depth depth, uint64_t latest_ns, const atomic_bool *stop,
+                        struct sp_ldap_dial_report *report);
+
 /* The fault in two or three words, static. */
 const char *sp_ldap_fault_text(enum sp_ldap_fault fault);
 

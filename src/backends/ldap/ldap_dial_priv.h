@@ -9,6 +9,7 @@ struct sp_ldap_dialling {
     const struct sp_ldap_uri *uri;
     const atomic_bool *stop;
     uint64_t deadline_ns; /* of reaching the server */
+    uint64_t latest_ns;   /* of everything */
     struct sp_ldap_dial_report *report;
 };
 

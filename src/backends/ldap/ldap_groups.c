@@ -120,6 +120,25 @@ enum sp_err sp_ldap_groups_take(struct sp_ldap_groups *groups, LDAP *ld, LDAPMes
     return err;
 }
 
+bool sp_ldap_groups_more(LDAP *ld, LDAPControl **controls, struct berval *cookie)
+{
+    LDAPControl *control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, controls, NULL);
+    struct berval next = {0, NULL};
+    ber_int_t estimate = 0;
+
+    ber_memfree(cookie->bv_val);
+    *cookie = (struct berval){0, NULL};
+    if (control == NULL ||
+        ldap_parse_pageresponse_control(ld, control, &estimate, &next) != LDAP_SUCCESS)
+        return false;
+    if (next.bv_len > 0) {
+        *cookie = next;
+        return true;
+    }
+    ber_memfree(next.bv_val);
+    return false;
+}
+
 size_t sp_ldap_groups_batch(const struct sp_ldap_groups *groups, size_t max, char ***dns_out)
 {
     size_t left = groups->level_end - groups->asked;

@@ -29,6 +29,8 @@ void sp_ldap_groups_fini(struct sp_ldap_groups *groups);
 /* All entries of one answer. SP_ERR_TOO_LARGE: more than SP_LDAP_GROUPS_MAX; SP_ERR_NOMEM. */
 enum sp_err sp_ldap_groups_take(struct sp_ldap_groups *groups, LDAP *ld, LDAPMessage *answer,
                                 const char *name_attribute) SP_MUST_CHECK;
+/* True: another page is to come, and `cookie` (whose old value is freed) holds its place. */
+bool sp_ldap_groups_more(LDAP *ld, LDAPControl **controls, struct berval *cookie);
 /* The next DNs to ask about, a batch of at most `max` from one level; 0: the walk is over. */
 size_t sp_ldap_groups_batch(const struct sp_ldap_groups *groups, size_t max, char ***dns_out);
 /* They are answered: on to the next batch, or level. False: the walk is over. */

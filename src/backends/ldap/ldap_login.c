@@ -34,11 +34,15 @@ const struct sp_ldap_options *sp_ldap_login_options(const struct sp_ldap_login *
 static const unsigned may_enter[] = {
     [SP_LDAP_LOGIN_BEGUN] = TO(FIND_WAIT) | TO(BIND_WAIT) | TO(GROUPS_WAIT) | TO(ANSWERED),
     [SP_LDAP_LOGIN_FIND_WAIT] = TO(FIND_WAIT) | TO(FIND_SENT) | TO(ANSWERED),
-    [SP_LDAP_LOGIN_FIND_SENT] = TO(FIND_WAIT) | TO(BIND_WAIT) | TO(GROUPS_WAIT) | TO(ANSWERED),
+    [SP_LDAP_LOGIN_FIND_SENT] = TO(FIND_WAIT) | TO(FIND_AWAY) | TO(BIND_WAIT) | TO(GROUPS_WAIT) |
+                                TO(ANSWERED),
+    [SP_LDAP_LOGIN_FIND_AWAY] = TO(BIND_WAIT) | TO(BIND_AWAY) | TO(GROUPS_WAIT) | TO(ANSWERED),
     [SP_LDAP_LOGIN_BIND_WAIT] = TO(BIND_WAIT) | TO(BIND_SENT) | TO(ANSWERED),
-    [SP_LDAP_LOGIN_BIND_SENT] = TO(BIND_WAIT) | TO(GROUPS_WAIT) | TO(ANSWERED),
+    [SP_LDAP_LOGIN_BIND_SENT] = TO(BIND_WAIT) | TO(BIND_AWAY) | TO(GROUPS_WAIT) | TO(ANSWERED),
+    [SP_LDAP_LOGIN_BIND_AWAY] = TO(GROUPS_WAIT) | TO(ANSWERED),
     [SP_LDAP_LOGIN_GROUPS_WAIT] = TO(GROUPS_WAIT) | TO(GROUPS_SENT) | TO(ANSWERED),
-    [SP_LDAP_LOGIN_GROUPS_SENT] = TO(GROUPS_WAIT) | TO(ANSWERED),
+    [SP_LDAP_LOGIN_GROUPS_SENT] = TO(GROUPS_WAIT) | TO(GROUPS_AWAY) | TO(ANSWERED),
+    [SP_LDAP_LOGIN_GROUPS_AWAY] = TO(GROUPS_WAIT) | TO(ANSWERED),
     [SP_LDAP_LOGIN_ANSWERED] = TO(AT_REST),
     [SP_LDAP_LOGIN_AT_REST] = 0,
 };
@@ -148,7 +152,9 @@ void sp_ldap_login_gather(struct sp_ldap_login *login)
 
 void sp_ldap_login_prove(struct sp_ldap_login *login)
 {
-    if (login->ask == SP_AUTH_PASSWORD)
+    if (login->ask == SP_AUTH_PASSWORD && login->home != NULL)
+        sp_ldap_login_prove_at_home(login);
+    else if (login->ask == SP_AUTH_PASSWORD)
         sp_ldap_login_go_on(login, SP_LDAP_LOGIN_BIND_WAIT);
     else
         sp_ldap_login_gather(login);
@@ -195,6 +201,7 @@ static void login_destroy(struct sp_ldap_login *login)
     sp_buf_fini(&login->text);
     free(login->user);
     free(login->dn);
+    free(login->home);
     login->magic = 0;
     free(login);
 }
@@ -262,6 +269,9 @@ void sp_ldap_login_cancel(struct sp_auth_op **op)
     case SP_LDAP_LOGIN_FIND_SENT:
     case SP_LDAP_LOGIN_BIND_SENT:
     case SP_LDAP_LOGIN_GROUPS_SENT: sp_ldap_conn_forget(login->conn, login); break;
+    case SP_LDAP_LOGIN_FIND_AWAY:
+    case SP_LDAP_LOGIN_BIND_AWAY:
+    case SP_LDAP_LOGIN_GROUPS_AWAY: sp_ldap_login_call_back(login); break;
     case SP_LDAP_LOGIN_ANSWERED: sp_list_remove(&login->link); break;
     case SP_LDAP_LOGIN_BEGUN:
     case SP_LDAP_LOGIN_AT_REST: break;

@@ -7,14 +7,19 @@
 #include "backends/ldap/ldap_groups.h"
 #include "backends/ldap/ldap_priv.h"
 
+struct sp_ldap_chase;
+
 enum sp_ldap_login_state {
     SP_LDAP_LOGIN_BEGUN,
     SP_LDAP_LOGIN_FIND_WAIT, /* for the service connection */
     SP_LDAP_LOGIN_FIND_SENT,
+    SP_LDAP_LOGIN_FIND_AWAY, /* along referrals, on the work pool */
     SP_LDAP_LOGIN_BIND_WAIT, /* for a connection of its own */
     SP_LDAP_LOGIN_BIND_SENT,
+    SP_LDAP_LOGIN_BIND_AWAY,
     SP_LDAP_LOGIN_GROUPS_WAIT,
     SP_LDAP_LOGIN_GROUPS_SENT,
+    SP_LDAP_LOGIN_GROUPS_AWAY,
     SP_LDAP_LOGIN_ANSWERED, /* on the backend's list: done fires in the next turn */
     SP_LDAP_LOGIN_AT_REST,
 };
@@ -44,8 +49,12 @@ struct sp_ldap_login {
 
     char *user; /* as name_of gave it */
     struct sp_secret password;
+    int matches; /* of the search for her, in all places */
     char *dn;
-    struct sp_buf text; /* the filter or DN under way */
+    bool alike;                  /* the entry spells its name as it was typed */
+    struct sp_ldap_uri *home;    /* where a referral found her; NULL: at one of our servers */
+    struct sp_ldap_chase *chase; /* while it is away */
+    struct sp_buf text;          /* the filter or DN under way */
     struct sp_ldap_groups groups;
     bool paging;    /* the server's size limit was met: by pages now (RFC 2696) */
     char *names[2]; /* the attributes asked for, NULL-terminated */

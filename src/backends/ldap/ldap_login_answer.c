@@ -41,11 +41,20 @@ static void count(struct sp_ldap_login *login, enum sp_ldap_op op, enum sp_ldap_
     sp_ldap_metrics_count(&login->server->metrics, op, outcome);
 }
 
+/* It leads to other servers, and is followed there. Off, a reference beside entries (Active
+ * Directory's root gives some) is no answer, and a referral in place of one is "don't know". */
+static bool refers(const struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer,
+                   const struct outcome *out)
+{
+    return sp_ldap_login_options(login)->follow_referrals &&
+           (out->result == LDAP_REFERRAL || ldap_count_references(ld, answer) > 0);
+}
+
 /* It answered that it cannot. */
 static void cannot(struct sp_ldap_login *login, struct sp_ldap_judgement judgement,
                    const char *words)
 {
-    if (judgement.elsewhere) {
+    if (judgement.elsewhere && login->state != SP_LDAP_LOGIN_BIND_AWAY) {
         struct sp_ldap_server *server = login->server;
 
         sp_ldap_login_elsewhere(login, SP_LDAP_FAULT_ANSWER, words);
@@ -76,18 +85,12 @@ static void found_another(struct sp_ldap_login *login, const char *words)
     sp_ldap_login_finish(login, SP_VERDICT_UNKNOWN_USER, "no such user");
 }
 
-static void found_one(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer)
+static void found_one(struct sp_ldap_login *login)
 {
-    LDAPMessage *entry = ldap_first_entry(ld, answer);
-    char *dn = ldap_get_dn(ld, entry);
     char words[320];
 
-    if (dn != NULL)
-        login->dn = sp_span_dup(sp_span_cstr(dn));
-    snprintf(words, sizeof(words), "1 match: %s", dn != NULL ? dn : "?");
-    ldap_memfree(dn);
-    if (!sp_ldap_spelled(&login->base.backend->config->spellings, ld, entry,
-                         sp_span_cstr(login->user))) {
+    snprintf(words, sizeof(words), "1 match: %s", login->dn != NULL ? login->dn : "?");
+    if (!login->alike) {
         found_another(login, words);
         return;
     }
@@ -100,6 +103,30 @@ static void found_one(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer
         sp_ldap_login_prove(login);
 }
 
+void sp_ldap_login_found_all(struct sp_ldap_login *login)
+{
+    if (login->matches == 1)
+        found_one(login);
+    else
+        found_nobody(login, login->matches);
+}
+
+static void take_person(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer)
+{
+    LDAPMessage *entry = ldap_first_entry(ld, answer);
+    char *dn;
+
+    login->matches = ldap_count_entries(ld, answer);
+    if (login->matches != 1)
+        return;
+    dn = ldap_get_dn(ld, entry);
+    if (dn != NULL)
+        login->dn = sp_span_dup(sp_span_cstr(dn));
+    ldap_memfree(dn);
+    login->alike = sp_ldap_spelled(&login->base.backend->config->spellings, ld, entry,
+                                   sp_span_cstr(login->user));
+}
+
 static void found_people(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer,
                          const struct outcome *out)
 {
@@ -107,12 +134,14 @@ static void found_people(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *ans
     char words[320];
 
     /* With two asked for, the size limit is met only by a second match or a third. */
-    if (out->result == LDAP_SUCCESS || (out->result == LDAP_SIZELIMIT_EXCEEDED && matches > 1)) {
+    if (out->result == LDAP_SUCCESS || (out->result == LDAP_SIZELIMIT_EXCEEDED && matches > 1) ||
+        (out->result == LDAP_REFERRAL && refers(login, ld, answer, out))) {
         count(login, SP_LDAP_OP_SEARCH, SP_LDAP_OUTCOME_OK);
-        if (matches == 1)
-            found_one(login, ld, answer);
+        take_person(login, ld, answer);
+        if (matches < 2 && refers(login, ld, answer, out))
+            sp_ldap_login_follow(login, ld, answer);
         else
-            found_nobody(login, matches);
+            sp_ldap_login_found_all(login);
         return;
     }
     describe(out, words, sizeof(words));
@@ -133,26 +162,6 @@ static void walked(struct sp_ldap_login *login)
                          login->ask == SP_AUTH_GROUPS ? "groups known" : "success");
 }
 
-/* True: another page is to come, and its cookie is kept. */
-static bool more_pages(struct sp_ldap_login *login, LDAP *ld, const struct outcome *out)
-{
-    LDAPControl *control = ldap_control_find(LDAP_CONTROL_PAGEDRESULTS, out->controls, NULL);
-    struct berval cookie = {0, NULL};
-    ber_int_t estimate = 0;
-
-    ber_memfree(login->groups.cookie.bv_val);
-    login->groups.cookie = (struct berval){0, NULL};
-    if (control == NULL ||
-        ldap_parse_pageresponse_control(ld, control, &estimate, &cookie) != LDAP_SUCCESS)
-        return false;
-    if (cookie.bv_len > 0) {
-        login->groups.cookie = cookie;
-        return true;
-    }
-    ber_memfree(cookie.bv_val);
-    return false;
-}
-
 static void groups_refused(struct sp_ldap_login *login, const struct outcome *out)
 {
     char words[320];
@@ -166,8 +175,6 @@ static void groups_refused(struct sp_ldap_login *login, const struct outcome *ou
 static void found_groups(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer,
                          const struct outcome *out)
 {
-    char **dns;
-    size_t batch = sp_ldap_groups_batch(&login->groups, SP_LDAP_GROUPS_A_BATCH, &dns);
     enum sp_err err;
 
     if (out->result == LDAP_SIZELIMIT_EXCEEDED && !login->paging) {
@@ -175,20 +182,32 @@ static void found_groups(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *ans
         sp_ldap_login_go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
         return;
     }
-    if (out->result != LDAP_SUCCESS) {
+    if (out->result != LDAP_SUCCESS &&
+        !(out->result == LDAP_REFERRAL && refers(login, ld, answer, out))) {
         groups_refused(login, out);
         return;
     }
     count(login, SP_LDAP_OP_GROUPS, SP_LDAP_OUTCOME_OK);
+    if (login->paging)
+        (void)sp_ldap_groups_more(ld, out->controls, &login->groups.cookie);
     err = sp_ldap_groups_take(&login->groups, ld, answer, sp_ldap_login_options(login)->group_name);
     if (err == SP_ERR_TOO_LARGE)
         sp_ldap_login_unavailable(login, SP_LDAP_FAULT_ANSWER, "more than 10,000 groups");
     else if (err != SP_OK)
         sp_ldap_login_unavailable(login, SP_LDAP_FAULT_FULL, "out of memory");
-    else if (login->paging && more_pages(login, ld, out))
-        sp_ldap_login_go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
-    else if (sp_ldap_groups_advance(&login->groups, batch,
-                                    sp_ldap_login_options(login)->group_depth))
+    else if (refers(login, ld, answer, out))
+        sp_ldap_login_follow(login, ld, answer);
+    else
+        sp_ldap_login_gathered(login);
+}
+
+void sp_ldap_login_gathered(struct sp_ldap_login *login)
+{
+    char **dns;
+    size_t batch = sp_ldap_groups_batch(&login->groups, SP_LDAP_GROUPS_A_BATCH, &dns);
+
+    if (login->groups.cookie.bv_len > 0 ||
+        sp_ldap_groups_advance(&login->groups, batch, sp_ldap_login_options(login)->group_depth))
         sp_ldap_login_go_on(login, SP_LDAP_LOGIN_GROUPS_WAIT);
     else
         walked(login);
@@ -259,6 +278,11 @@ void sp_ldap_login_bound(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *ans
 
     login->conn = NULL;
     take_outcome(ld, answer, &out);
+    if (login->state == SP_LDAP_LOGIN_BIND_SENT && refers(login, ld, answer, &out)) {
+        drop_outcome(&out);
+        sp_ldap_login_follow(login, ld, answer);
+        return;
+    }
     judgement = sp_ldap_judge_bind(out.result, out.diagnostic, policy_of(login, ld, &out));
     describe(&out, words, sizeof(words));
     drop_outcome(&out);

@@ -4,6 +4,7 @@
  *   ldap_login_route.c    which server is asked, and asked again
  *   ldap_login_request.c  what goes out
  *   ldap_login_answer.c   what came back, and what follows from it
+ *   ldap_login_away.c     what goes on along referrals, on the work pool
  *
  * Whatever moves the login on is a function's last act: afterwards the login may wait anywhere. */
 #ifndef SP_LDAP_LOGIN_PRIV_H
@@ -37,6 +38,24 @@ void sp_ldap_login_gather(struct sp_ldap_login *login);
 
 /* Moves on to the next stage, where the last one ended if that server is still well. */
 void sp_ldap_login_go_on(struct sp_ldap_login *login, enum sp_ldap_login_state wait);
+
+/* ---- ldap_login_answer.c ---- */
+
+/* Moves on from all the places where she may be: login->matches and login->dn are whole. */
+void sp_ldap_login_found_all(struct sp_ldap_login *login);
+/* Moves on from one answer about groups: to the next page, batch or level, or to the end. */
+void sp_ldap_login_gathered(struct sp_ldap_login *login);
+
+/* ---- ldap_login_away.c ---- */
+
+/* Moves on: away, to everything that the answer refers to. */
+void sp_ldap_login_follow(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *answer);
+/* Moves on: away, to prove the password where the person was found. */
+void sp_ldap_login_prove_at_home(struct sp_ldap_login *login);
+/* Moves on: the chase is over. What it found is taken out of it. */
+void sp_ldap_login_back(struct sp_ldap_login *login, struct sp_ldap_chase *chase);
+/* It is no longer waited for. */
+void sp_ldap_login_call_back(struct sp_ldap_login *login);
 
 /* ---- ldap_login_request.c ---- */
 

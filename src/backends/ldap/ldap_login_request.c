@@ -5,9 +5,6 @@
 
 #include "util/span.h"
 
-#define PEOPLE_LIMIT 2 /* entries: one is an answer, two are one too many */
-#define GROUPS_PAGE  500
-
 enum sp_err sp_ldap_login_fill(struct sp_ldap_login *login, enum sp_ldap_place place,
                                const char *tmpl, const char *dn)
 {
@@ -78,12 +75,12 @@ enum sp_err sp_ldap_login_search(struct sp_ldap_login *login, LDAP *ld,
         .base = people ? options->base : options->group_base,
         .filter = sp_buf_span(&login->text).base,
         .attributes = people ? person_attributes(login) : login->names,
-        .size_limit = people ? PEOPLE_LIMIT : LDAP_NO_LIMIT,
+        .size_limit = people ? SP_LDAP_PEOPLE_LIMIT : LDAP_NO_LIMIT,
         .control = NULL,
     };
     if (people || !login->paging)
         return SP_OK;
-    return ldap_create_page_control(ld, GROUPS_PAGE, &login->groups.cookie, 1,
+    return ldap_create_page_control(ld, SP_LDAP_GROUPS_PAGE, &login->groups.cookie, 1,
                                     &search_out->control) == LDAP_SUCCESS
                ? SP_OK
                : SP_ERR_NOMEM;

@@ -26,11 +26,14 @@ static enum sp_ldap_login_state wait_of(enum sp_ldap_login_state state)
     switch (state) {
     case SP_LDAP_LOGIN_BEGUN:
     case SP_LDAP_LOGIN_FIND_WAIT:
-    case SP_LDAP_LOGIN_FIND_SENT: return SP_LDAP_LOGIN_FIND_WAIT;
+    case SP_LDAP_LOGIN_FIND_SENT:
+    case SP_LDAP_LOGIN_FIND_AWAY: return SP_LDAP_LOGIN_FIND_WAIT;
     case SP_LDAP_LOGIN_BIND_WAIT:
-    case SP_LDAP_LOGIN_BIND_SENT: return SP_LDAP_LOGIN_BIND_WAIT;
+    case SP_LDAP_LOGIN_BIND_SENT:
+    case SP_LDAP_LOGIN_BIND_AWAY: return SP_LDAP_LOGIN_BIND_WAIT;
     case SP_LDAP_LOGIN_GROUPS_WAIT:
     case SP_LDAP_LOGIN_GROUPS_SENT:
+    case SP_LDAP_LOGIN_GROUPS_AWAY:
     case SP_LDAP_LOGIN_ANSWERED:
     case SP_LDAP_LOGIN_AT_REST: break;
     }

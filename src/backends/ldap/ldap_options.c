@@ -25,7 +25,7 @@ const struct sp_option sp_ldap_options[] = {
     SP_OPT_STRING(OPTIONS, group_filter, "(member=%d)", "How a person's groups are found; %d is the person's DN, %u the name, escaped."),
     SP_OPT_STRING(OPTIONS, group_name, "cn", "The attribute that names a group."),
     SP_OPT_INT(OPTIONS, group_depth, "0", 0, 32, "How many levels of groups within groups to walk up."),
-    SP_OPT_BOOL(OPTIONS, follow_referrals, "false", "Must be false: referrals to other servers are not followed; name every server that holds people or groups in uris."),
+    SP_OPT_BOOL(OPTIONS, follow_referrals, "false", "Follow referrals to servers that are not in uris, three in a row at most, by the same rules: certificates are verified, and nothing goes out in clear that allow_clear does not let."),
     SP_OPT_INT(OPTIONS, connections, "16", 1, 1024, "Connections for binds, at most, per worker and server; opened as needed."),
     SP_OPT_MILLIS(OPTIONS, connect_timeout_ms, "connect_timeout", "3s", 50, 60000, "Limit for reaching a server: name, connect and TLS."),
     SP_OPT_MILLIS(OPTIONS, timeout_ms, "timeout", "5s", 50, 300000, "Limit for one operation, and for waiting for a connection to do it on."),

@@ -21,11 +21,14 @@
 
 #include <uv.h>
 
-#define SP_LDAP_QUEUE_MAX   1024 /* logins that wait at one server; more are told "overloaded" */
-#define SP_LDAP_FLIGHTS_MAX 64   /* searches in flight: slapd ends a session with 100 pending */
-#define SP_LDAP_DIALS_MAX   4    /* at once to one server, so that one cannot fill the work pool */
-#define SP_LDAP_GROUPS_MAX  10000
-#define SP_LDAP_NEVER       UINT64_MAX
+#define SP_LDAP_QUEUE_MAX    1024 /* logins that wait at one server; more are told "overloaded" */
+#define SP_LDAP_FLIGHTS_MAX  64   /* searches in flight: slapd ends a session with 100 pending */
+#define SP_LDAP_DIALS_MAX    4    /* at once to one server, so that one cannot fill the work pool */
+#define SP_LDAP_CHASES_MAX   4    /* referrals followed at once by one worker, likewise */
+#define SP_LDAP_GROUPS_MAX   10000
+#define SP_LDAP_GROUPS_PAGE  500
+#define SP_LDAP_PEOPLE_LIMIT 2 /* entries asked for: one is an answer, two are one too many */
+#define SP_LDAP_NEVER        UINT64_MAX
 
 struct sp_ldap_server;
 struct sp_ldap_conn;
@@ -83,7 +86,10 @@ struct sp_auth_backend {
     uint64_t clock_due_ms; /* SP_LDAP_NEVER: not running */
     uv_idle_t soon;        /* sends what wires hold and tells `answered`, in the next turn */
     struct sp_list answered;
-    unsigned parts; /* uv handles and dials that are still out */
+    unsigned parts;  /* uv handles, dials and chases that are still out */
+    unsigned chases; /* of referrals, on the work pool */
+    unsigned chases_waiting_len;
+    struct sp_list chases_waiting;
     bool closing;
     atomic_bool stop; /* read by dials on pool threads */
     sp_auth_closed_cb closed;

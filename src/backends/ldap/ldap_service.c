@@ -10,7 +10,9 @@
 
 static uint64_t operation_deadline(const struct sp_ldap_dialling *d)
 {
-    return uv_hrtime() + d->config->options->timeout_ms * 1000000;
+    uint64_t due_ns = uv_hrtime() + d->config->options->timeout_ms * 1000000;
+
+    return due_ns < d->latest_ns ? due_ns : d->latest_ns;
 }
 
 static const char *hint_of(int result)

@@ -346,6 +346,18 @@ enum sp_err sp_ldap_wire_flush(struct sp_ldap_wire *wire)
     return wire->gone ? SP_ERR_CLOSED : SP_OK;
 }
 
+int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span password,
+                      int *msgid_out)
+{
+    char oid[] = LDAP_CONTROL_PASSWORDPOLICYREQUEST;
+    LDAPControl policy = {oid, {0, NULL}, 0};
+    LDAPControl *controls[] = {&policy, NULL};
+    struct berval secret = {password.len, (char *)(uintptr_t)password.base};
+
+    assert(password.len > 0); /* RFC 4513 5.1.2: it would prove nothing */
+    return ldap_sasl_bind(wire->ld, dn, LDAP_SASL_SIMPLE, &secret, controls, NULL, msgid_out);
+}
+
 enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_out)
 {
     *message_out = NULL;

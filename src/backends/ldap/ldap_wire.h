@@ -50,6 +50,12 @@ bool sp_ldap_wire_wants_write(const struct sp_ldap_wire *wire);
 /* SP_ERR_CLOSED: the connection is gone. */
 enum sp_err sp_ldap_wire_flush(struct sp_ldap_wire *wire) SP_MUST_CHECK;
 
+/* A simple bind goes out, and asks for the password policy's view with its answer
+ * (draft-behera-ldap-password-policy); not critical: a server that does not know it leaves it out.
+ * An LDAP result code. */
+int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span password,
+                      int *msgid_out) SP_MUST_CHECK;
+
 /* The next whole answer, without waiting; free it with ldap_msgfree. SP_ERR_AGAIN: none yet.
  * SP_ERR_CLOSED: the server is gone, or does not speak LDAP. */
 enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_out) SP_MUST_CHECK;

@@ -126,11 +126,10 @@ static void an_unreadable_authority_is_named(void **state)
     refuses("tls_ca", "/nonexistent/ca.pem", "/nonexistent/ca.pem");
 }
 
-static void domains_are_domains_and_referrals_are_off(void **state)
+static void domains_are_domains(void **state)
 {
     (void)state;
     refuses("domains", "CORP\\", "not a domain");
-    refuses("follow_referrals", "true", "does not follow referrals");
 }
 
 int main(void)
@@ -143,7 +142,7 @@ int main(void)
         cmocka_unit_test(group_keys_must_make_sense),
         cmocka_unit_test(the_service_identity_must_be_whole),
         cmocka_unit_test(an_unreadable_authority_is_named),
-        cmocka_unit_test(domains_are_domains_and_referrals_are_off),
+        cmocka_unit_test(domains_are_domains),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
