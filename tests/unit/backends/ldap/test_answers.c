@@ -1,5 +1,5 @@
-/* What directories answer besides yes and no: limits, "I cannot", goodbyes, Active Directory's
- * words. Each is tried elsewhere or told apart, and none is taken for a wrong password. */
+/* What directories answer besides yes and no: limits, "I cannot", Active Directory's words. Each is
+ * tried elsewhere or told apart, and none is taken for a wrong password. */
 #include "bench_ldap.h"
 
 #include "support/responder.h"
@@ -163,52 +163,7 @@ static void a_group_limit_that_paging_does_not_lift_is_dont_know(void **state)
     test_responder_free(&one);
 }
 
-/* ---- goodbyes ---- */
-
-static void a_goodbye_fails_no_login_where_another_server_is(void **state)
-{
-    static const struct test_rule rules[] = {SERVICE,
-                                             FINDS,
-                                             {.op = LDAP_REQ_BIND,
-                                              .holds = "uid=alice",
-                                              .does = TEST_SAYS_GOODBYE,
-                                              .result = LDAP_UNAVAILABLE,
-                                              .diagnostic = "shutting down"},
-                                             NO_MORE};
-    struct test_responder *one = test_responder_new(rules);
-    struct test_responder *two = test_responder_new(good);
-    struct bench *b = bench_of(one, two);
-    struct asked a;
-
-    (void)state;
-    login(b, &a, "alice", "alice");
-    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
-    assert_string_equal(a.server, test_responder_uri(two));
-    assert_non_null(strstr(test_host_log(b->host), "event=ldap_goodbye"));
-    assert_non_null(strstr(test_host_log(b->host),
-                           "notice of disconnection: Server is unavailable (52): shutting down"));
-    bench_free(b);
-    test_responder_free(&one);
-    test_responder_free(&two);
-}
-
-static void a_goodbye_and_no_other_server_is_dont_know(void **state)
-{
-    static const struct test_rule rules[] = {
-        SERVICE,
-        {.op = LDAP_REQ_SEARCH, .does = TEST_SAYS_GOODBYE, .result = LDAP_STRONG_AUTH_REQUIRED},
-        NO_MORE};
-    struct test_responder *one = test_responder_new(rules);
-    struct bench *b = bench_of(one, NULL);
-    struct asked a;
-
-    (void)state;
-    login(b, &a, "alice", "alice");
-    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
-    assert_non_null(strstr(a.detail, "notice of disconnection"));
-    bench_free(b);
-    test_responder_free(&one);
-}
+/* ---- lost answers ---- */
 
 /* The bind may have been counted before the answer was lost: twice is the most. */
 static void a_bind_whose_answer_is_lost_is_repeated_once_at_most(void **state)
@@ -298,8 +253,6 @@ int main(void)
         cmocka_unit_test(a_search_that_cannot_be_answered_is_no_unknown_user),
         cmocka_unit_test(a_limit_met_is_dont_know),
         cmocka_unit_test(a_group_limit_that_paging_does_not_lift_is_dont_know),
-        cmocka_unit_test(a_goodbye_fails_no_login_where_another_server_is),
-        cmocka_unit_test(a_goodbye_and_no_other_server_is_dont_know),
         cmocka_unit_test(a_bind_whose_answer_is_lost_is_repeated_once_at_most),
         cmocka_unit_test(active_directorys_answers_are_understood),
     };
