@@ -135,6 +135,8 @@ static void hang_up(struct caller *c)
 
 static void obey(struct caller *c, const struct request *request, const struct test_rule *rule)
 {
+    if (rule->work_ms > 0)
+        (void)poll(NULL, 0, (int)rule->work_ms);
     switch (rule->does) {
     case TEST_ANSWERS:
         if (rule->entry != NULL)

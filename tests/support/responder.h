@@ -18,6 +18,7 @@ struct test_rule {
     int op;            /* LDAP_REQ_BIND, LDAP_REQ_SEARCH ...; 0: any */
     const char *holds; /* bytes that the request holds; NULL: any */
     unsigned times;    /* so often, and then the next rule that fits; 0: for ever */
+    unsigned work_ms;  /* it works so long on the request, and on nothing else meanwhile */
     enum test_response does;
     int result;
     const char *diagnostic; /* NULL: none */

@@ -45,6 +45,10 @@ static void conn_enter(struct sp_ldap_conn *conn, enum sp_ldap_conn_state next)
     sp_ldap_metrics_conn(&server->metrics, next, 1);
     if (conn->state == SP_LDAP_CONN_DIALLING && !conn->service)
         server->dials--;
+    if (conn->state == SP_LDAP_CONN_BUSY && !conn->service)
+        server->busy--;
+    if (next == SP_LDAP_CONN_BUSY && !conn->service)
+        server->busy++;
     sp_list_remove(&conn->idle_link);
     conn->state = next;
     if (next != SP_LDAP_CONN_IDLE)
@@ -157,6 +161,19 @@ void sp_ldap_conn_lost(struct sp_ldap_conn *conn, const char *words)
 
 /* ---- answers ---- */
 
+static void note_pace(struct sp_ldap_conn *conn, LDAPMessage *answer)
+{
+    struct sp_ldap_server *server = conn->server;
+    unsigned before = server->pace.limit;
+    int result = LDAP_OTHER;
+
+    if (ldap_parse_result(sp_ldap_wire_handle(conn->wire), answer, &result, NULL, NULL, NULL, NULL,
+                          0) == LDAP_SUCCESS &&
+        result == LDAP_SUCCESS &&
+        sp_ldap_pace_ended(&server->pace, (uv_hrtime() - conn->bind_sent_ns) / 1000))
+        sp_ldap_metrics_limit(&server->metrics, (int64_t)server->pace.limit - before);
+}
+
 static void deliver_bind(struct sp_ldap_conn *conn, LDAPMessage *answer)
 {
     struct sp_ldap_login *login = conn->login;
@@ -166,6 +183,7 @@ static void deliver_bind(struct sp_ldap_conn *conn, LDAPMessage *answer)
         return;
     conn->login = NULL;
     conn_enter(conn, SP_LDAP_CONN_IDLE);
+    note_pace(conn, answer);
     if (login != NULL)
         sp_ldap_login_bound(login, sp_ldap_wire_handle(conn->wire), answer);
     sp_ldap_server_pump(server);
@@ -496,6 +514,7 @@ enum sp_err sp_ldap_conn_send_bind(struct sp_ldap_conn *conn, struct sp_ldap_log
     conn->bind_msgid = msgid;
     sp_ldap_login_sent(login, conn, msgid);
     conn->bind_sent_ms = login->sent_ms;
+    conn->bind_sent_ns = uv_hrtime();
     conn->bind_due_ms = login->due_ms;
     watch(conn);
     return SP_OK;

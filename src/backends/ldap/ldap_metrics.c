@@ -21,12 +21,19 @@ void sp_ldap_metrics_init(struct sp_ldap_metrics *metrics, const struct sp_auth_
         snprintf(labels, sizeof(labels), "server=\"%s\",state=\"%s\"", server, state_words[i]);
         metrics->connections[i] = host->metric(host, SP_METRIC_GAUGE, "ldap_connections", labels);
     }
+    snprintf(labels, sizeof(labels), "server=\"%s\",state=\"limit\"", server);
+    metrics->limit = host->metric(host, SP_METRIC_GAUGE, "ldap_connections", labels);
 }
 
 void sp_ldap_metrics_conn(struct sp_ldap_metrics *metrics, enum sp_ldap_conn_state state,
                           int64_t delta)
 {
     metrics->host->add(metrics->connections[state], delta);
+}
+
+void sp_ldap_metrics_limit(struct sp_ldap_metrics *metrics, int64_t delta)
+{
+    metrics->host->add(metrics->limit, delta);
 }
 
 void sp_ldap_metrics_count(struct sp_ldap_metrics *metrics, enum sp_ldap_op op,

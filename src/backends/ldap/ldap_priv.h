@@ -15,6 +15,7 @@
 
 #include "backends/ldap/ldap_config.h"
 #include "backends/ldap/ldap_dial.h"
+#include "backends/ldap/ldap_pace.h"
 #include "util/buf.h"
 #include "util/list.h"
 #include "util/secret.h"
@@ -66,6 +67,7 @@ struct sp_ldap_metrics {
     const struct sp_auth_host *host;
     const char *server;
     struct sp_auth_metric *connections[SP_LDAP_CONN_STATES];
+    struct sp_auth_metric *limit;                                     /* of busy ones, for binds */
     struct sp_auth_metric *operations[SP_LDAP_OPS][SP_LDAP_OUTCOMES]; /* made when first needed */
 };
 
@@ -73,6 +75,7 @@ void sp_ldap_metrics_init(struct sp_ldap_metrics *metrics, const struct sp_auth_
                           const char *server);
 void sp_ldap_metrics_conn(struct sp_ldap_metrics *metrics, enum sp_ldap_conn_state state,
                           int64_t delta);
+void sp_ldap_metrics_limit(struct sp_ldap_metrics *metrics, int64_t delta);
 void sp_ldap_metrics_count(struct sp_ldap_metrics *metrics, enum sp_ldap_op op,
                            enum sp_ldap_outcome outcome);
 
@@ -137,6 +140,8 @@ struct sp_ldap_server {
     struct sp_list idle;  /* those at rest, the last used first */
     unsigned conns_len;
     unsigned dials;
+    unsigned busy; /* conns that carry a bind */
+    struct sp_ldap_pace pace;
     struct sp_ldap_conn *service; /* for searches; NULL: none */
     struct sp_list bind_queue;    /* of sp_ldap_login.link */
     struct sp_list search_queue;
@@ -188,6 +193,7 @@ struct sp_ldap_conn {
     struct sp_ldap_login *login; /* whose bind is out; NULL also when its owner has gone */
     int bind_msgid;
     uint64_t bind_sent_ms;
+    uint64_t bind_sent_ns; /* for the pace */
     uint64_t bind_due_ms;
 };
 

@@ -27,6 +27,8 @@ void sp_ldap_server_init(struct sp_ldap_server *server, struct sp_auth_backend *
     sp_list_init(&server->bind_queue);
     sp_list_init(&server->search_queue);
     sp_ldap_metrics_init(&server->metrics, backend->host, server->uri->text);
+    sp_ldap_pace_init(&server->pace, (unsigned)backend->config->options->connections);
+    sp_ldap_metrics_limit(&server->metrics, server->pace.limit);
 }
 
 static void close_conns(struct sp_ldap_server *server)
@@ -47,6 +49,7 @@ void sp_ldap_server_close(struct sp_ldap_server *server)
 {
     assert(server->queued == 0);
     close_conns(server);
+    sp_ldap_metrics_limit(&server->metrics, -(int64_t)server->pace.limit);
 }
 
 /* ---- the queues ---- */
@@ -100,7 +103,13 @@ static bool pump_one_bind(struct sp_ldap_server *server)
     struct sp_ldap_conn *conn;
     enum sp_err err;
 
-    if (login == NULL || sp_list_empty(&server->idle))
+    if (login == NULL)
+        return false;
+    if (server->busy >= server->pace.limit) {
+        sp_ldap_pace_full(&server->pace);
+        return false;
+    }
+    if (sp_list_empty(&server->idle))
         return false;
     conn = sp_container_of(server->idle.next, struct sp_ldap_conn, idle_link);
     sp_ldap_server_withdraw(server, login);
@@ -168,12 +177,11 @@ static size_t length_to(const struct sp_list *queue, size_t enough)
 /* As many dials as logins wait without a connection to come, within the bounds. */
 static enum sp_err dial_more(struct sp_ldap_server *server)
 {
-    size_t limit = (size_t)server->backend->config->options->connections;
     size_t waiting = length_to(&server->bind_queue, SP_LDAP_DIALS_MAX);
     enum sp_err err = SP_OK;
 
     while (err == SP_OK && server->dials < waiting && server->dials < SP_LDAP_DIALS_MAX &&
-           server->conns_len < limit) {
+           server->conns_len < server->pace.limit) {
         struct sp_ldap_conn *conn;
 
         err = sp_ldap_conn_open(server, false, false, &conn);

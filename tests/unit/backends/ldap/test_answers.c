@@ -196,6 +196,38 @@ static void a_bind_whose_answer_is_lost_is_repeated_once_at_most(void **state)
     test_responder_free(&three);
 }
 
+/* ---- slowness ---- */
+
+/* It works on one bind after the other: 16 at once only wait inside it. */
+static void a_server_that_queues_is_given_fewer_binds_at_once(void **state)
+{
+    enum { MANY = 100 };
+    static const struct test_rule rules[] = {
+        SERVICE, FINDS, {.op = LDAP_REQ_BIND, .holds = "uid=alice", .work_ms = 10}, NO_MORE};
+    struct test_responder *one = test_responder_new(rules);
+    struct bench *b = bench_new(test_responder_uri(one));
+    struct asked *a = calloc(MANY, sizeof(*a));
+    char labels[128];
+
+    (void)state;
+    assert_non_null(a);
+    set(b, "timeout", "60s");
+    bench_open(b);
+    snprintf(labels, sizeof(labels), "server=\"%s\",state=\"limit\"", test_responder_uri(one));
+    for (size_t i = 0; i < 16; i++)
+        login(b, &a[i], "alice", "alice");
+    assert_int_equal(test_host_metric(b->host, "ldap_connections", labels), 16);
+    for (size_t i = 0; i < MANY; i++)
+        ask(b, &a[i], "alice", "alice");
+    wait_for(b, a, MANY, 60000);
+    for (size_t i = 0; i < MANY; i++)
+        assert_int_equal(a[i].verdict, SP_VERDICT_ALLOW);
+    assert_in_range(test_host_metric(b->host, "ldap_connections", labels), 1, 15);
+    free(a);
+    bench_free(b);
+    test_responder_free(&one);
+}
+
 /* ---- Active Directory ---- */
 
 static void active_directorys_answers_are_understood(void **state)
@@ -254,6 +286,7 @@ int main(void)
         cmocka_unit_test(a_limit_met_is_dont_know),
         cmocka_unit_test(a_group_limit_that_paging_does_not_lift_is_dont_know),
         cmocka_unit_test(a_bind_whose_answer_is_lost_is_repeated_once_at_most),
+        cmocka_unit_test(a_server_that_queues_is_given_fewer_binds_at_once),
         cmocka_unit_test(active_directorys_answers_are_understood),
     };
 

@@ -358,6 +358,8 @@ static void connections_are_counted_by_state(void **state)
     login(b, &a, "alice", "alice");
     snprintf(labels, sizeof(labels), "server=\"%s\",state=\"idle\"", test_slapd_uri(slapd));
     assert_int_equal(test_host_metric(b->host, "ldap_connections", labels), 2);
+    snprintf(labels, sizeof(labels), "server=\"%s\",state=\"limit\"", test_slapd_uri(slapd));
+    assert_int_equal(test_host_metric(b->host, "ldap_connections", labels), 16);
     snprintf(labels, sizeof(labels), "server=\"%s\",op=\"bind\",result=\"ok\"",
              test_slapd_uri(slapd));
     assert_int_equal(test_host_metric(b->host, "ldap_operations_total", labels), 1);
