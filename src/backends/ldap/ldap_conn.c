@@ -506,6 +506,7 @@ enum sp_err sp_ldap_conn_send_bind(struct sp_ldap_conn *conn, struct sp_ldap_log
     int rc;
 
     note_rest(conn);
+    login->sent_ns = uv_hrtime(); /* before the call: a server nearby answers while it lasts */
     rc = sp_ldap_wire_bind(conn->wire, login->dn, sp_secret_span(&login->password), &msgid);
     if (rc != LDAP_SUCCESS)
         return request_error(rc);
@@ -514,7 +515,7 @@ enum sp_err sp_ldap_conn_send_bind(struct sp_ldap_conn *conn, struct sp_ldap_log
     conn->bind_msgid = msgid;
     sp_ldap_login_sent(login, conn, msgid);
     conn->bind_sent_ms = login->sent_ms;
-    conn->bind_sent_ns = uv_hrtime();
+    conn->bind_sent_ns = login->sent_ns;
     conn->bind_due_ms = login->due_ms;
     watch(conn);
     return SP_OK;
@@ -538,6 +539,7 @@ enum sp_err sp_ldap_conn_send_search(struct sp_ldap_conn *conn, struct sp_ldap_l
     if (sp_ldap_login_search(login, ld, &search) != SP_OK)
         return SP_ERR_INVALID;
     controls[0] = search.control;
+    login->sent_ns = uv_hrtime();
     rc = ldap_search_ext(ld, search.base, LDAP_SCOPE_SUBTREE, search.filter, search.attributes, 0,
                          controls, NULL, &limit, search.size_limit, &msgid);
     ldap_control_free(search.control);

@@ -17,7 +17,6 @@ void sp_ldap_login_sent(struct sp_ldap_login *login, struct sp_ldap_conn *conn, 
     login->conn = conn;
     login->msgid = msgid;
     login->sent_ms = sp_ldap_now_ms(login->base.backend);
-    login->sent_ns = login->tracer != NULL ? uv_hrtime() : 0;
     login->due_ms = login->sent_ms + sp_ldap_login_options(login)->timeout_ms;
     if (login->state == SP_LDAP_LOGIN_BIND_WAIT) {
         login->binds_sent++;
