@@ -59,7 +59,8 @@ static void on_uv_ready(struct sp_watch *watch, uint32_t events)
 }
 
 /* libuv has its turn only when it has something to do: an event of its own, a timer that is due,
- * an active idle handle, a handle to close. */
+ * an active idle handle, a handle to close; or a descriptor to put into its set, which it does in
+ * uv_run alone (uv_backend_timeout tells of that from 1.44 on; before, it would never be heard). */
 static void run_uv(struct sp_loop *loop)
 {
     if (!loop->uv_ready && uv_backend_timeout(&loop->uv) != 0)
