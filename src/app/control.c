@@ -92,13 +92,15 @@ static void *on_follow(void *owner, struct sp_span word)
 static void on_follow_read(void *owner, void *follow, struct sp_buf *words)
 {
     struct telling telling = {words, true};
-    uint64_t lost = 0;
+    bool more = true;
 
     (void)owner;
-    while (telling.well && words->len < READ_SIZE &&
-           sp_trace_follow_next(follow, tell, &telling, &lost)) {
+    while (more && telling.well && words->len < READ_SIZE) {
+        uint64_t lost = sp_trace_follow_lost(follow);
+
         if (lost > 0 && sp_app_decision_write_lost(words, lost) != SP_OK)
             telling.well = false;
+        more = sp_trace_follow_next(follow, tell, &telling);
     }
 }
 

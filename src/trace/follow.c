@@ -111,8 +111,21 @@ void sp_trace_follow_free(struct sp_trace_follow **follow)
     free(f);
 }
 
-bool sp_trace_follow_next(struct sp_trace_follow *follow, sp_decision_cb each, void *owner,
-                          uint64_t *lost_out)
+uint64_t sp_trace_follow_lost(struct sp_trace_follow *follow)
+{
+    uint64_t *lost = &follow->lost; /* nothing waits: they went by since the last one */
+    uint64_t told;
+
+    pthread_mutex_lock(&follow->book->lock);
+    if (!sp_list_empty(&follow->items))
+        lost = &sp_container_of(follow->items.next, struct item, link)->lost_before;
+    told = *lost;
+    *lost = 0;
+    pthread_mutex_unlock(&follow->book->lock);
+    return told;
+}
+
+bool sp_trace_follow_next(struct sp_trace_follow *follow, sp_decision_cb each, void *owner)
 {
     struct sp_list *node;
     struct item *item;
@@ -126,7 +139,6 @@ bool sp_trace_follow_next(struct sp_trace_follow *follow, sp_decision_cb each, v
     pthread_mutex_unlock(&follow->book->lock);
     if (item == NULL)
         return false;
-    *lost_out = item->lost_before;
     sp_trace_record_read(item->record, &d);
     /* A client's legs have been told one by one; a user's name comes with the last one. */
     if (d.ordinal > d.first && !sp_trace_word_is_client(&follow->word, &d.client))

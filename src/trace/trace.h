@@ -111,9 +111,10 @@ struct sp_trace_follow;
 struct sp_trace_follow *sp_trace_follow_new(struct sp_trace_book *book,
                                             struct sp_span word) SP_MUST_CHECK;
 void sp_trace_follow_free(struct sp_trace_follow **follow);
+/* How many went by before the next one because they were not read fast enough. Told once. */
+uint64_t sp_trace_follow_lost(struct sp_trace_follow *follow) SP_MUST_CHECK;
 /* The next one, after the earlier legs of its chain where those named no user. False: none (yet).
- * *lost_out: how many went by before it because they were not read fast enough. */
-bool sp_trace_follow_next(struct sp_trace_follow *follow, sp_decision_cb each, void *owner,
-                          uint64_t *lost_out);
+ */
+bool sp_trace_follow_next(struct sp_trace_follow *follow, sp_decision_cb each, void *owner);
 
 #endif
