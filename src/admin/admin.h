@@ -25,8 +25,9 @@ struct sp_admin_events {
     void (*flush)(void *owner, struct sp_span user);
     /* May a load balancer send work here? When not, `words` says why. */
     bool (*ready)(void *owner, struct sp_buf *words);
-    /* What was decided about an id, a user or a client. False: nothing is known. */
-    bool (*why)(void *owner, struct sp_span word, struct sp_buf *words);
+    /* What was decided about an id, a user or a client. SP_ERR_NOT_FOUND: nothing is known; any
+     * other: it could not be told. */
+    enum sp_err (*why)(void *owner, struct sp_span word, struct sp_buf *words);
     /* Begin to follow what is decided about a user or a client. NULL: as many do as may. */
     void *(*follow)(void *owner, struct sp_span word);
     /* Appends what has come since; when there is more later, sp_admin_wake tells. */

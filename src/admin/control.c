@@ -91,12 +91,16 @@ static bool run_why(struct sp_admin_conn *conn, struct sp_span word, struct sp_b
 {
     const struct sp_admin_events *events = &conn->admin->events;
     char safe[256];
+    enum sp_err err;
 
     if (events->why == NULL)
         return say(words, false, "this process remembers no decisions\n");
-    if (events->why(events->owner, word, words))
+    err = events->why(events->owner, word, words);
+    if (err == SP_OK)
         return true;
     sp_buf_reset(words);
+    if (err != SP_ERR_NOT_FOUND)
+        return say(words, false, "there is too little memory to tell\n");
     if (sp_buf_printf(words, "nothing is known of %s: no request's id, no user and no client\n",
                       sp_text_safe(word, safe, sizeof safe)) != SP_OK)
         sp_buf_reset(words); /* the verdict says enough */

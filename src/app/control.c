@@ -74,12 +74,13 @@ static void tell(void *owner, const struct sp_decision *decision)
         telling->well = false;
 }
 
-static bool on_why(void *owner, struct sp_span word, struct sp_buf *words)
+static enum sp_err on_why(void *owner, struct sp_span word, struct sp_buf *words)
 {
     struct sp_server *server = owner;
     struct telling telling = {words, true};
+    enum sp_err err = sp_trace_find(server->traces, word, WHY_CHAINS, tell, &telling);
 
-    return sp_trace_find(server->traces, word, WHY_CHAINS, tell, &telling) && telling.well;
+    return err == SP_OK && !telling.well ? SP_ERR_NOMEM : err;
 }
 
 static void *on_follow(void *owner, struct sp_span word)

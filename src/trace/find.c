@@ -91,6 +91,7 @@ struct pieces {
     uint32_t before; /* only ordinals below */
     struct piece *items;
     size_t len, max;
+    bool no_memory; /* some are missing */
 };
 
 static void gather(void *owner, const struct sp_trace_record *record, unsigned worker)
@@ -106,8 +107,10 @@ static void gather(void *owner, const struct sp_trace_record *record, unsigned w
             record->ordinal >= p->before)
             continue;
         copy = malloc(record->size);
-        if (copy == NULL)
+        if (copy == NULL) {
+            p->no_memory = true;
             return;
+        }
         memcpy(copy, record, record->size);
         p->items[p->len++] = (struct piece){i, copy};
     }
@@ -122,15 +125,15 @@ static int compare(const void *left, const void *right)
     return a->record->ordinal < b->record->ordinal ? -1 : a->record->ordinal > b->record->ordinal;
 }
 
-static void tell(struct sp_trace_book *book, const struct chains *chains, uint32_t before,
-                 sp_decision_cb each, void *owner)
+static enum sp_err tell(struct sp_trace_book *book, const struct chains *chains, uint32_t before,
+                        sp_decision_cb each, void *owner)
 {
     struct pieces pieces = {
         .chains = chains, .before = before, .max = chains->len * SP_TRACE_CHAIN_MAX};
 
     pieces.items = calloc(pieces.max, sizeof(*pieces.items));
     if (pieces.items == NULL)
-        return;
+        return SP_ERR_NOMEM;
     sp_trace_book_scan(book, gather, &pieces);
     qsort(pieces.items, pieces.len, sizeof(*pieces.items), compare);
     for (size_t i = 0; i < pieces.len; i++) {
@@ -141,6 +144,7 @@ static void tell(struct sp_trace_book *book, const struct chains *chains, uint32
         free(pieces.items[i].record);
     }
     free(pieces.items);
+    return pieces.no_memory ? SP_ERR_NOMEM : SP_OK;
 }
 
 void sp_trace_find_legs(struct sp_trace_book *book, uint64_t conn, uint32_t first, uint32_t ordinal,
@@ -149,28 +153,28 @@ void sp_trace_find_legs(struct sp_trace_book *book, uint64_t conn, uint32_t firs
     struct chain chain = {.conn = conn, .first = first};
     const struct chains one = {&chain, 1, 1};
 
-    tell(book, &one, ordinal, each, owner);
+    (void)tell(book, &one, ordinal, each, owner); /* without memory they are missing */
 }
 
-bool sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max, sp_decision_cb each,
-                   void *owner)
+enum sp_err sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max,
+                          sp_decision_cb each, void *owner)
 {
-    struct chain *items = calloc(SP_TRACE_CLASSES * max, sizeof(*items));
     struct search search;
-    bool found = false;
+    struct chain *items;
+    enum sp_err err = SP_ERR_NOT_FOUND;
 
-    if (items == NULL || sp_trace_word_init(&search.word, word) != SP_OK) {
-        free(items);
-        return false;
-    }
+    if (sp_trace_word_init(&search.word, word) != SP_OK)
+        return SP_ERR_NOT_FOUND; /* longer than anything that is remembered */
+    items = calloc(SP_TRACE_CLASSES * max, sizeof(*items));
+    if (items == NULL)
+        return SP_ERR_NOMEM;
     for (size_t i = 0; i < SP_TRACE_CLASSES; i++)
         search.found[i] = (struct chains){items + i * max, 0, max};
     sp_trace_book_scan(book, look, &search);
-    for (size_t i = 0; i < SP_TRACE_CLASSES && !found; i++) {
-        found = search.found[i].len > 0;
-        if (found)
-            tell(book, &search.found[i], UINT32_MAX, each, owner);
+    for (size_t i = 0; i < SP_TRACE_CLASSES && err == SP_ERR_NOT_FOUND; i++) {
+        if (search.found[i].len > 0)
+            err = tell(book, &search.found[i], UINT32_MAX, each, owner);
     }
     free(items);
-    return found;
+    return err;
 }

@@ -101,9 +101,10 @@ typedef void (*sp_decision_cb)(void *owner, const struct sp_decision *decision);
 
 /* The last `max` chains in which `word` is an id, or, when there is none, a user, or a client's
  * address, oldest first, each chain whole. Users are compared without case; one named without a
- * domain is meant with any. False: nothing is known of it. SP_ERR_NOMEM is nothing known, too. */
-bool sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max, sp_decision_cb each,
-                   void *owner);
+ * domain is meant with any. SP_ERR_NOT_FOUND: nothing is known of it. SP_ERR_NOMEM: not all was
+ * told. */
+enum sp_err sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max,
+                          sp_decision_cb each, void *owner) SP_MUST_CHECK;
 
 struct sp_trace_follow;
 /* From now on, decisions about that user, or client's address, are kept for this follower.

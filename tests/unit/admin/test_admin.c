@@ -77,12 +77,14 @@ static bool on_ready(void *owner, struct sp_buf *words)
     return !asked.not_ready;
 }
 
-static bool on_why(void *owner, struct sp_span word, struct sp_buf *words)
+static enum sp_err on_why(void *owner, struct sp_span word, struct sp_buf *words)
 {
     (void)owner;
     (void)snprintf(asked.word, sizeof asked.word, "%.*s", SP_SPAN_ARG(word));
     assert_int_equal(sp_buf_append(words, SP_SPAN_LIT("{}\n")), SP_OK);
-    return sp_span_eq(word, SP_SPAN_LIT("alice"));
+    if (sp_span_eq(word, SP_SPAN_LIT("alice")))
+        return SP_OK;
+    return sp_span_eq(word, SP_SPAN_LIT("carol")) ? SP_ERR_NOMEM : SP_ERR_NOT_FOUND;
 }
 
 static void *on_follow(void *owner, struct sp_span word)
@@ -414,6 +416,8 @@ static void what_was_not_done_is_told_apart(void **state)
     assert_begins("no\n");
     ask_control(SP_SPAN_LIT("why bob\n"));
     assert_begins("no\nnothing is known of bob");
+    ask_control(SP_SPAN_LIT("why carol\n"));
+    assert_string_equal(answer, "no\nthere is too little memory to tell\n");
     ask_control(SP_SPAN_LIT("why\n"));
     assert_begins("no\nof whom?");
     ask_control(SP_SPAN_LIT("trace\n"));

@@ -103,8 +103,12 @@ static void note(void *owner, const struct sp_decision *d)
 
 static bool find(const char *word, size_t max)
 {
+    enum sp_err err;
+
     told[0] = '\0';
-    return sp_trace_find(book, sp_span_cstr(word), max, note, NULL);
+    err = sp_trace_find(book, sp_span_cstr(word), max, note, NULL);
+    assert_true(err == SP_OK || err == SP_ERR_NOT_FOUND);
+    return err == SP_OK;
 }
 
 /* ---- the tests ---- */
@@ -436,7 +440,9 @@ static void reading_while_both_write_sees_whole_decisions(void **state)
     for (unsigned i = 0; i < WORKERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_all_the_time, &workers[i]), 0);
     for (unsigned round = 0; round < 200 || seen == 0 || heard == 0; round++) {
-        (void)sp_trace_find(book, SP_SPAN_LIT("alice"), 10, check_one, &seen);
+        enum sp_err err = sp_trace_find(book, SP_SPAN_LIT("alice"), 10, check_one, &seen);
+
+        assert_true(err == SP_OK || err == SP_ERR_NOT_FOUND);
         (void)sp_trace_follow_next(f, check_one, &heard);
     }
     atomic_store(&stop, true);
