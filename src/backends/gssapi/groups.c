@@ -95,7 +95,9 @@ void sp_gss_groups_read(struct sp_gss_leg *leg, gss_name_t initiator)
     OM_uint32 major = get_logon_info(initiator, &verified, &value), minor;
     enum sp_err err;
 
-    if (GSS_ERROR(major) || !verified) { /* MIT's library hides one that it could not verify */
+    if (GSS_ERROR(major) && GSS_ROUTINE_ERROR(major) != GSS_S_UNAVAILABLE) {
+        dont_know(leg, SP_ERR_INVALID); /* the library failed; what the ticket has nobody knows */
+    } else if (GSS_ERROR(major) || !verified) { /* MIT's hides one that it could not verify */
         log_pac(leg, SP_LOG_DEBUG, "pac_absent",
                 "the ticket has no PAC with groups in it (MIT's KDC writes none), or none that the "
                 "keytab's key has signed");
