@@ -122,6 +122,20 @@ static void decide_each(struct preview *p, const struct sp_addr *addrs, size_t l
     }
 }
 
+/* A person may be denied whatever the addresses are; the proxy does not resolve the name then. */
+static bool person_is_denied(struct preview *p)
+{
+    struct sp_policy_decision d;
+
+    if (p->question.who == NULL)
+        return false;
+    d = decide(p, p->question.who, NULL);
+    if (d.verdict != SP_POLICY_DENY)
+        return false;
+    p->events->decided(p->owner, NULL, &d, false);
+    return true;
+}
+
 static void on_resolved(void *owner, const struct sp_resolved *resolved)
 {
     struct preview *p = owner;
@@ -129,7 +143,7 @@ static void on_resolved(void *owner, const struct sp_resolved *resolved)
     p->resolve = NULL;
     if (resolved->err == SP_OK)
         decide_each(p, resolved->addrs, resolved->addrs_len);
-    else
+    else if (!person_is_denied(p))
         p->events->unresolved(p->owner, resolved->why);
     finish(p);
 }
@@ -172,6 +186,8 @@ static void begin(struct sp_soon *soon)
         finish(p);
     } else if (d.verdict == SP_POLICY_DENY) {
         p->events->decided(p->owner, NULL, &d, true);
+        finish(p);
+    } else if (d.verdict == SP_POLICY_ASK_USER && person_is_denied(p)) {
         finish(p);
     } else {
         resolve(p);

@@ -191,6 +191,8 @@ def test_what_the_rules_would_say(w):
     assert found[2]["decision"] == "denied" and "protected" in found[2]["why"], found
     status, found = objects(w, "alice", config=config, words=("--to", "nowhere.corp.test:80"))
     assert found[2]["decision"] == "the name does not resolve", found
+    status, found = objects(w, "outsider", config=config, words=("--to", "nowhere.corp.test:80"))
+    assert found[2]["decision"] == "denied" and found[2]["why"] == "no rule matches", found
     status, found = objects(w, "alice", "Wrong-Pass-04", config, ("--to", "odd.corp.test:80"))
     assert status == 1 and found[2]["decision"] == "depends on who it is", found
 
