@@ -119,13 +119,13 @@ def test_bulk_passes_whole_both_ways_at_once(w):
 def test_a_reset_by_either_side_ends_the_tunnel_and_leaks_nothing(w):
     p = w.start()
     passed(ask(w, auth=ALICE))
-    before = p.sockets()
+    before = p.descriptors("socket")
     for _ in range(20):
         c = tunnel(w)
         c.send(b"x")
         c.read(1)
         c.reset()
-    wait_until("sockets are back to %d" % before, lambda: p.sockets() <= before + 1, 5 * w.patience)
+    wait_until("sockets are back to %d" % before, lambda: p.descriptors("socket") <= before + 1, 5 * w.patience)
 
 
 def test_an_idle_tunnel_ends_after_tunnel_idle_timeout(w):

@@ -43,16 +43,6 @@ class Origin:
             each.close()
 
 
-def pipes(p):
-    folder, found = "/proc/%d/fd" % p.proc.pid, 0
-    for fd in os.listdir(folder):
-        try:
-            found += os.readlink(os.path.join(folder, fd)).startswith("pipe:")
-        except OSError:
-            pass                           # closed meanwhile
-    return found
-
-
 def allocated(p):
     """Bytes of user memory."""
     with open("/proc/%d/smaps_rollup" % p.proc.pid) as f:
@@ -113,9 +103,9 @@ def test_idle_tunnels_hold_no_pipe_and_no_buffer(w):
     p = w.start()
     with Origin() as origin:
         held = [origin.tunnel(w) for _ in range(20)]           # what is taken once, is taken
-        before, memory = pipes(p), allocated(p)
+        before, memory = p.descriptors("pipe"), allocated(p)
         held += [origin.tunnel(w) for _ in range(TUNNELS)]
-        after, each = pipes(p), (allocated(p) - memory) / TUNNELS
+        after, each = p.descriptors("pipe"), (allocated(p) - memory) / TUNNELS
         for c in held:
             c.close()
     assert after == before, "%d tunnels more, and %d pipes in place of %d" % (TUNNELS, after, before)

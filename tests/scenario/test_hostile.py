@@ -348,7 +348,7 @@ def test_a_reset_behind_a_full_tunnel_ends_it(w):
     p = w.start(config)
     stop = threading.Event()
     with Rogue(lambda sock, head: stop.wait(20), at_once=True) as deaf, unharmed(w, p):
-        before = p.sockets()
+        before = p.descriptors("socket")
         c = tunnel(w, target=deaf.authority)
         c.socket.setblocking(False)
         end = time.monotonic() + 1.0
@@ -359,7 +359,7 @@ def test_a_reset_behind_a_full_tunnel_ends_it(w):
                 time.sleep(0.05)
         c.reset()
         calm(p)
-        wait_until("the tunnel is gone", lambda: p.sockets() <= before, 8 * w.patience)
+        wait_until("the tunnel is gone", lambda: p.descriptors("socket") <= before, 8 * w.patience)
         stop.set()
 
 
@@ -702,7 +702,7 @@ def test_garbage_where_a_proxy_header_belongs_is_refused(w):
     p = w.start(config)
     signature = b"\r\n\r\n\0\r\nQUIT\n"
     with unharmed(w, p):
-        before = p.sockets()
+        before = p.descriptors("socket")
         for port in (3129, 3143):
             for data in (b"GET / HTTP/1.1\r\n\r\n", request("GET", ECHO, auth=ALICE), b"PROXY TCP4 1.2.3.4 5.6.7.8 1 70000\r\n",
                          b"PROXY TCP4 1.2.3.4\r\n", b"PROXY " + b"x" * 500, b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\n", signature + b"\x31\x11\0\x0c" + b"x" * 12,
@@ -724,7 +724,7 @@ def test_garbage_where_a_proxy_header_belongs_is_refused(w):
                 c.send(bytes([byte]))
             passed(c.answer())
         assert p.last(client="192.0.2.7")["status"] == 200
-        wait_until("all of it is closed", lambda: p.sockets() <= before + 1, 5 * w.patience)
+        wait_until("all of it is closed", lambda: p.descriptors("socket") <= before + 1, 5 * w.patience)
 
 
 def test_tls_garbage_and_silence_cost_nothing(w):
@@ -733,7 +733,7 @@ def test_tls_garbage_and_silence_cost_nothing(w):
     config.limits = {"client_header_timeout": "1s"}
     p = w.start(config)
     with unharmed(w, p):
-        before = p.sockets()
+        before = p.descriptors("socket")
         for data in (request("GET", ECHO, auth=ALICE), b"\x16\x03\x01\xff\xff" + b"\0" * 70000, os.urandom(2000), b"\x15\x03\x03\0\x02\x02\x28", b"\x16"):
             for by in ("close", "reset", None):
                 c = w.wire(port=3143)
@@ -749,7 +749,7 @@ def test_tls_garbage_and_silence_cost_nothing(w):
         tls.send(request("GET", ODD + "/bytes?30000000", auth=ALICE))
         tls.head()
         tls.reset()
-        wait_until("all of it is closed", lambda: p.sockets() <= before, 6 * w.patience)
+        wait_until("all of it is closed", lambda: p.descriptors("socket") <= before, 6 * w.patience)
         calm(p)
 
 
@@ -848,7 +848,7 @@ def test_listeners_come_and_go_with_reloads(w):
     p = w.start(config)
     extra = ("10.99.0.1:3130", {"offer": ["basic"]})
     tls = {"tls_certificate": w.certificate, "tls_key": w.key}
-    before = p.sockets()
+    before = p.descriptors("socket")
     for _ in range(3):
         reload(w, p, lambda config: config.listens.append(extra))
         c = w.wire(port=3130)
@@ -870,7 +870,7 @@ def test_listeners_come_and_go_with_reloads(w):
             raise AssertionError("the listener is still there")
         except ConnectionRefusedError:
             pass
-    wait_until("all is closed", lambda: p.sockets() <= before + 4, 5 * w.patience)
+    wait_until("all is closed", lambda: p.descriptors("socket") <= before + 4, 5 * w.patience)
 
 
 def test_a_listener_that_turns_to_tls_takes_no_connection_in_clear_with_it(w):

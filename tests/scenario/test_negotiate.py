@@ -143,7 +143,7 @@ def test_ntlm_legs_on_two_connections_are_refused(w):
 def test_handshakes_dropped_in_the_middle_leave_nothing(w):
     p = w.start()
     passed(ask(w, auth=w.initiator("alice").value()))
-    before = p.sockets()
+    before = p.descriptors("socket")
     for n in range(20):
         me = w.initiator("alice", mech=KRB5, dce=True)
         c = w.wire()
@@ -153,7 +153,7 @@ def test_handshakes_dropped_in_the_middle_leave_nothing(w):
         c = w.wire()
         c.send(request("GET", ECHO, auth=w.initiator("alice", mech=KRB5, dce=True).value()))
         c.reset()
-    wait_until("sockets are back to %d" % before, lambda: p.sockets() <= before + 1, 5 * w.patience)
+    wait_until("sockets are back to %d" % before, lambda: p.descriptors("socket") <= before + 1, 5 * w.patience)
     passed(ask(w, auth=w.initiator("alice").value()))
 
 

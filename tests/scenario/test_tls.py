@@ -75,7 +75,7 @@ def test_broken_and_stalled_handshakes_cost_others_nothing(w):
     config.limits = {"client_header_timeout": "1s"}
     p = w.start(config)
     passed(ask(w, tls=True, auth=ALICE))
-    before = p.sockets()
+    before = p.descriptors("socket")
     stalled = [w.wire() for _ in range(20)]
     for n, c in enumerate(stalled):
         c.send([b"", b"\x16\x03\x01", b"GET http://odd.corp.test/ HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"\x01" * 100][n % 4])
@@ -83,8 +83,8 @@ def test_broken_and_stalled_handshakes_cost_others_nothing(w):
     for c in stalled:
         assert c.is_closed(5 * w.patience) or True
     end = time.monotonic() + 6 * w.patience
-    while p.sockets() > before + 1:
-        assert time.monotonic() < end, "stalled handshakes stay: %d sockets, %d before" % (p.sockets(), before)
+    while p.descriptors("socket") > before + 1:
+        assert time.monotonic() < end, "stalled handshakes stay: %d sockets, %d before" % (p.descriptors("socket"), before)
         time.sleep(0.1)
     for c in stalled:
         c.close()

@@ -179,12 +179,12 @@ class Proxy:
         with open("/proc/%d/status" % self.proc.pid) as f:
             return int([line for line in f if line.startswith("VmRSS")][0].split()[1])
 
-    def sockets(self):
-        """How many sockets it has open (pipes for splice may be kept for the next tunnel)."""
+    def descriptors(self, kind):
+        """How many of that kind it has open: "socket" or "pipe" (pipes for splice may be kept for the next tunnel)."""
         folder, count = "/proc/%d/fd" % self.proc.pid, 0
         for fd in os.listdir(folder):
             try:
-                count += os.readlink(os.path.join(folder, fd)).startswith("socket:")
+                count += os.readlink(os.path.join(folder, fd)).startswith(kind + ":")
             except OSError:
                 pass                       # closed meanwhile
         return count
