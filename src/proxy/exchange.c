@@ -310,9 +310,6 @@ void sp_exchange_timed_out(struct sp_exchange *x)
 
 /* ---- life ---- */
 
-/* What a parser touches, about: its size is a secret of http/. */
-#define PARSER_LINES 16
-
 static struct sp_exchange *from_stock(struct sp_proxy *proxy, const struct sp_http_limits *limits)
 {
     struct sp_exchange *x = proxy->spare_exchanges;
@@ -321,8 +318,6 @@ static struct sp_exchange *from_stock(struct sp_proxy *proxy, const struct sp_ht
         proxy->spare_exchanges = x->spare;
         proxy->spare_exchanges_len--;
         sp_http_parser_reset(x->parser);
-        if (x->spare != NULL)
-            sp_expect(x->spare, CACHE_LINE); /* so that its parser can be named without a wait */
         return x;
     }
     x = calloc(1, sizeof(*x));
@@ -352,16 +347,6 @@ static void to_stock(struct sp_proxy *proxy, struct sp_exchange *x, bool current
     x->spare = proxy->spare_exchanges;
     proxy->spare_exchanges = x;
     proxy->spare_exchanges_len++;
-}
-
-void sp_exchange_expect(const struct sp_proxy *proxy)
-{
-    const struct sp_exchange *x = proxy->spare_exchanges;
-
-    if (x == NULL)
-        return;
-    sp_expect(x, sizeof(*x));
-    sp_expect(x->parser, PARSER_LINES * CACHE_LINE);
 }
 
 struct sp_exchange *sp_exchange_new(struct sp_session *session)

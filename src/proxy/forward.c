@@ -293,9 +293,6 @@ static enum sp_step begin_answer(struct sp_exchange *x)
         upstream->bound = true;
     if (put_response_head(x, &forward) != SP_OK)
         return fail(x, 502, SP_REASON_UPSTREAM, "the head of the server's answer is too large");
-    /* For the access line, after the answer has been written. */
-    sp_expect(x->head.base, x->request.head.size);
-    sp_expect(x->request.head.fields, x->request.head.fields_len * sizeof(*x->request.head.fields));
     note_type(x);
     sp_exchange_return_parser(x); /* from here on only values of the answer's head count */
     sp_buf_consume(&upstream->in, x->response.head.size);
@@ -432,12 +429,6 @@ wait:
 void sp_exchange_upstream_ready(struct sp_exchange *x, unsigned events)
 {
     (void)events; /* whatever it is, trying tells */
-    if (x->state != SP_EXCHANGE_FORWARDING)
-        return;
-    if (!x->down_ready) { /* it has waited long; a body that is being passed has not */
-        sp_expect(x, sizeof(*x));
-        sp_expect(x->session, sizeof(*x->session));
-        sp_expect(x->up.from, 2 * CACHE_LINE); /* the client's stream */
-    }
-    sp_exchange_run(x);
+    if (x->state == SP_EXCHANGE_FORWARDING)
+        sp_exchange_run(x);
 }

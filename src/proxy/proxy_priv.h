@@ -34,7 +34,6 @@
 #define EXCHANGES_KEPT 256                 /* per worker, and as many as are under way */
 #define PARSERS_KEPT   16                  /* per worker */
 #define ANSWER_PEEK    ((size_t)4 * 1024)  /* read of an answer before it is known how long it is */
-#define CACHE_LINE     ((size_t)64)
 #define DRAIN_MAX      ((size_t)1024 * 1024)
 #define LINGER_MS      2000
 #define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
@@ -133,15 +132,6 @@ void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf);
 void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf);
 /* All that is kept for use again, at the end. */
 void sp_stocks_free(struct sp_proxy *proxy);
-/* Asks the processor for memory that will be needed after the next system call. With thousands of
- * requests under way none of it is in a cache, and its lines would be waited for one by one. */
-static inline void sp_expect(const void *base, size_t len)
-{
-    const char *at = base;
-
-    for (size_t line = 0; line < len; line += CACHE_LINE)
-        __builtin_prefetch(at + line);
-}
 
 /* ---- upstream.c ---- */
 
@@ -362,8 +352,6 @@ struct sp_exchange {
 };
 
 struct sp_exchange *sp_exchange_new(struct sp_session *session) SP_MUST_CHECK;
-/* One will be needed after the next system call: see sp_expect. */
-void sp_exchange_expect(const struct sp_proxy *proxy);
 /* Cancels what is under way, gives everything back, writes the access line when there was a head.
  */
 void sp_exchange_free(struct sp_exchange **exchange);

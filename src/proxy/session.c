@@ -163,10 +163,8 @@ static void on_next(struct sp_soon *soon)
 static void serve(struct sp_session *session)
 {
     if (session->in.len == 0) {
-        enum sp_err err;
+        enum sp_err err = sp_session_fill(session, SLAB_SIZE);
 
-        sp_exchange_expect(session->proxy);
-        err = sp_session_fill(session, SLAB_SIZE);
         if (err == SP_ERR_AGAIN) {
             sp_slab_return(session->proxy, &session->in);
             return;
