@@ -7,7 +7,7 @@ import re
 import shutil
 import signal
 
-from .procs import Proc, RigError, run, wait_for_port
+from .procs import Proc, RigError, run, wait_for_port, wait_until
 
 BASE = "dc=corp,dc=test"
 ROOT_DN, ROOT_PASSWORD = "cn=root," + BASE, "rig-root-secret"
@@ -177,6 +177,16 @@ class Directory:
     def hang(self):
         """SIGSTOP: connections stay open and nothing answers."""
         self.proc.send(signal.SIGSTOP)
+        wait_until("slapd has stopped", self._is_stopped)
+
+    def _is_stopped(self):
+        """Each thread stops by itself, and on a busy machine goes on for a while."""
+        folder = "/proc/%d/task" % self.proc.pid
+        for task in os.listdir(folder):
+            with open(os.path.join(folder, task, "stat")) as f:
+                if f.read().rpartition(")")[2].split()[0] != "T":
+                    return False
+        return True
 
     def wake(self):
         self.proc.send(signal.SIGCONT)
