@@ -15,14 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define BACKLOG          4096
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_MS         100 /* while descriptors are short */
-/* One descriptor in so many is not for clients. */
-#define KEPT_SHARE 16
 /* Connections under their deadline at once; the owner counts only what it has been given. */
 #define GREETINGS_MAX 4096
 
@@ -35,7 +32,6 @@ struct sp_listener {
     struct sp_list greetings;
     unsigned greetings_len;
     struct sp_timer pause;
-    int fd_high;     /* descriptors from here on are for what the accepted need */
     bool short_told; /* the log knows that descriptors ran out */
     struct sp_doomed doomed;
 };
@@ -311,7 +307,7 @@ static bool is_short(const struct sp_listener *listener)
 
     if (lowest >= 0)
         close(lowest);
-    return lowest < 0 || lowest >= listener->fd_high;
+    return lowest < 0 || lowest >= listener->loop->fd_high;
 }
 
 static void on_pause_over(struct sp_timer *timer)
@@ -343,7 +339,7 @@ static void on_connections(struct sp_watch *watch, uint32_t events)
         socklen_t len = sizeof(ss);
         int fd = accept4(listener->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (fd >= 0 && fd < listener->fd_high) {
+        if (fd >= 0 && fd < listener->loop->fd_high) {
             listener->short_told = false;
             take_connection(listener, fd, (struct sockaddr *)&ss);
         } else if (fd >= 0) {
@@ -405,17 +401,6 @@ enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out)
     return SP_ERR_IO;
 }
 
-/* Were all descriptors taken by clients, none would be left to serve one with: some are kept for
- * origins, directories and name servers. */
-static int highest_for_clients(void)
-{
-    struct rlimit files;
-
-    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX)
-        return INT_MAX;
-    return (int)(files.rlim_cur - files.rlim_cur / KEPT_SHARE);
-}
-
 static void on_listener_doomed(struct sp_doomed *doomed)
 {
     free(sp_container_of(doomed, struct sp_listener, doomed));
@@ -436,7 +421,6 @@ struct sp_listener *sp_listener_open(struct sp_loop *loop, int fd, const struct 
     listener->options = *options;
     listener->watch.on_events = on_connections;
     listener->doomed.release = on_listener_doomed;
-    listener->fd_high = highest_for_clients();
     sp_list_init(&listener->greetings);
     sp_timer_init(&listener->pause, on_pause_over);
     if (sp_loop_watch(loop, fd, EPOLLIN, &listener->watch) != SP_OK) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -20,6 +21,8 @@
  * that many rounds run in one turn. One that queues itself again has more to do than is fair, and
  * waits for the next turn, as does what is left after the last round; that turn comes at once. */
 #define SOON_ROUNDS 16
+/* One descriptor in so many is kept for serving. */
+#define KEPT_SHARE 16
 
 /* ---- the turn ---- */
 
@@ -364,6 +367,17 @@ static void loop_destroy(struct sp_loop *loop)
     free(loop);
 }
 
+/* Were all descriptors taken by clients and by what is idle, none would be left to serve anybody
+ * with: some are kept for origins, directories and name servers. */
+static int first_kept_fd(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur > INT_MAX)
+        return INT_MAX;
+    return (int)(files.rlim_cur - files.rlim_cur / KEPT_SHARE);
+}
+
 struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
 {
     struct sp_loop *loop = calloc(1, sizeof(*loop));
@@ -376,6 +390,7 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
     }
     loop->pool = pool;
     loop->clock = (struct sp_clock){clock_mono_ms, clock_wall_ms};
+    loop->fd_high = first_kept_fd();
     loop->wake_ms = UINT64_MAX;
     sp_list_init(&loop->soon);
     sp_list_init(&loop->later);

@@ -27,6 +27,7 @@ struct sp_loop {
     struct sp_clock clock;
     struct sp_work_pool *pool;
     int epoll_fd;   /* sockets, the bell, and libuv's own set: all that can wake the loop */
+    int fd_high;    /* descriptors from here on are for serving: not for clients, nor to lie idle */
     unsigned held;  /* streams, listeners, jobs that are out: while any is, the loop goes on */
     uint64_t turns; /* since the start; a loop at rest does not turn */
 

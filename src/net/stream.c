@@ -382,6 +382,11 @@ bool sp_stream_is_quiet(const struct sp_stream *stream)
     return !stream->can_read && !stream->ended && !stream->gone && !stream->reset;
 }
 
+bool sp_stream_is_scarce(const struct sp_stream *stream)
+{
+    return stream->fd >= stream->loop->fd_high; /* the kernel gives the lowest that is free */
+}
+
 const struct sp_addr *sp_stream_peer(const struct sp_stream *stream)
 {
     return &stream->peer;

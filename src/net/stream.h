@@ -60,6 +60,9 @@ bool sp_stream_at_end(const struct sp_stream *stream);
 /* An idle connection about to be reused: nothing to read, no end, no error seen so far? No system
  * call. */
 bool sp_stream_is_quiet(const struct sp_stream *stream);
+/* Is its descriptor one of the last there are (a sixteenth of the limit)? It may serve; kept idle,
+ * it would be missing elsewhere. No system call. */
+bool sp_stream_is_scarce(const struct sp_stream *stream);
 const struct sp_addr *sp_stream_peer(const struct sp_stream *stream);
 
 /* Kernel pipes, so that the bytes of a tunnel need not pass through this process. Taken only while

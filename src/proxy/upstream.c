@@ -223,7 +223,8 @@ void sp_upstream_keep(struct sp_upstream **upstream, struct sp_list *bound, uint
     kept->exchange = NULL;
     sp_slab_return(proxy, &kept->in);
     sp_slab_return(proxy, &kept->out);
-    if (proxy->draining || !is_at_rest(kept)) {
+    if (proxy->draining || !is_at_rest(kept) ||
+        (bound == NULL && sp_stream_is_scarce(kept->stream))) {
         sp_upstream_close(&kept, false);
         return;
     }

@@ -946,16 +946,21 @@ def test_a_silent_resolver_does_not_stop_the_others(w):
         calm(p)
 
 
-def test_clients_cannot_take_the_descriptors_that_serving_them_needs(w):
+def with_few_descriptors(w):
+    """A sallyport that may have 160 of them."""
     wrapper = os.path.join(w.folder, "few-descriptors")
     with open(wrapper, "w") as f:
         f.write("#!/bin/sh\nexec prlimit --nofile=160:160 %s \"$@\"\n" % w.binary)
     os.chmod(wrapper, 0o755)
     before, w.binary = w.binary, wrapper
     try:
-        p = w.start()
+        return w.start()
     finally:
         w.binary = before
+
+
+def test_clients_cannot_take_the_descriptors_that_serving_them_needs(w):
+    p = with_few_descriptors(w)
     passed(ask(w, auth=ALICE))
     wires = [w.wire() for _ in range(200)]
     time.sleep(0.3)
@@ -975,3 +980,11 @@ def test_clients_cannot_take_the_descriptors_that_serving_them_needs(w):
         c.close()
     wait_until("it takes connections again", lambda: clients_of(p) == 0, 5 * w.patience)
     passed(ask(w, auth=BOB))
+
+
+def test_idle_connections_to_origins_cannot_take_the_descriptors_that_serving_needs(w):
+    with_few_descriptors(w)
+    with w.wire() as c:
+        for _ in range(200):               # a POST goes out on a new connection, and leaves it idle
+            passed(c.ask("POST", "http://odd.corp.test/upload", auth=ALICE, fields=[("Content-Length", "0")]))
+    passed(ask(w, "http://origin.corp.test/", auth=BOB))

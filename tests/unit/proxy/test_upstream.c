@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -103,6 +104,49 @@ static void the_oldest_idle_one_gives_way(void **state)
     assert_true(is_pooled(proxy, 2));
 }
 
+/* Takes all descriptors up to `last`; returns how many. */
+static int take_up_to(int last, int *taken)
+{
+    int len = 0;
+
+    while ((taken[len] = dup(STDERR_FILENO)) >= 0 && taken[len] < last)
+        len++;
+    assert_int_equal(taken[len], last);
+    return len + 1;
+}
+
+static void one_of_the_last_descriptors_is_not_kept_idle(void **state)
+{
+    struct sp_proxy *proxy = *state;
+    struct sp_loop *loop = proxy->loop;
+    struct sp_upstream *scarce;
+    struct rlimit before;
+    struct rlimit few;
+    int taken[64];
+    int taken_len;
+    int origin;
+
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = 64; /* of which the last four are kept */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    proxy->loop = sp_loop_new(NULL);
+    assert_non_null(proxy->loop);
+    keep_two(proxy, 0, 2);
+    taken_len = take_up_to(59, taken);
+    scarce = connected(proxy, 3, &origin);
+    sp_upstream_keep(&scarce, NULL, 60000);
+    while (taken_len > 0)
+        close(taken[--taken_len]);
+    close(origin);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(is_pooled(proxy, 1));
+    assert_true(is_pooled(proxy, 2));
+    assert_false(is_pooled(proxy, 3));
+    sp_loop_free(&proxy->loop);
+    proxy->loop = loop;
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -110,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(each_client_may_have_left_a_connection),
         CASE(the_oldest_idle_one_gives_way),
+        CASE(one_of_the_last_descriptors_is_not_kept_idle),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
