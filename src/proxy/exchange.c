@@ -79,9 +79,10 @@ static enum sp_err own_head(struct sp_exchange *x)
     sp_buf_init(&s->in, SLAB_SIZE);
     if (rest.len == 0)
         return SP_OK;
-    if (sp_slab_lend(s->proxy, &s->in, rest.len) != SP_OK)
+    if (sp_slab_lend(s->proxy, &s->in, rest.len) != SP_OK || sp_buf_append(&s->in, rest) != SP_OK)
         return SP_ERR_NOMEM;
-    return sp_buf_append(&s->in, rest);
+    sp_wipe((void *)(uintptr_t)rest.base, rest.len); /* the next request may have a password */
+    return SP_OK;
 }
 
 static void stamp(struct sp_exchange *x)

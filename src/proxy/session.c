@@ -6,6 +6,8 @@
  * turn. */
 #include "proxy/proxy_priv.h"
 
+#include "util/secret.h"
+
 #include <stdlib.h>
 
 static void session_ready(void *owner, unsigned events);
@@ -292,12 +294,24 @@ static void linger_some(struct sp_session *session)
     sp_loop_soon(session->proxy->loop, &session->next);
 }
 
+/* What was read and served nothing, as a head that was refused or never whole, may have a password.
+ */
+static void forget_unused(struct sp_session *session)
+{
+    struct sp_span bytes = sp_buf_span(&session->in);
+
+    if (bytes.len > 0)
+        sp_wipe((void *)(uintptr_t)bytes.base, bytes.len);
+    sp_slab_return(session->proxy, &session->in);
+}
+
 /* RFC 9112 9.6: closing at once could reset the connection and destroy an answer that is still on
  * its way. */
 void sp_session_linger(struct sp_session *session)
 {
     session_enter(session, SP_SESSION_LINGERING);
     session->dropped = 0;
+    forget_unused(session);
     if (sp_stream_at_end(session->client) || sp_stream_shutdown(session->client) != SP_OK) {
         sp_session_close(session);
         return;
@@ -429,7 +443,7 @@ void sp_session_close(struct sp_session *session)
     sp_timer_stop(&session->timer);
     sp_soon_cancel(&session->next);
     sp_stream_close(&session->client, session->broken);
-    sp_slab_return(proxy, &session->in);
+    forget_unused(session);
     sp_slab_return(proxy, &session->out);
     sp_tls_server_unref(&session->tls);
     sp_epoch_unref(&session->epoch);

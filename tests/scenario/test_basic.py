@@ -2,6 +2,8 @@
 
 from common import ALICE, ECHO, ask, basic, challenged, expect, login, own, passed, stays_open
 from sp_rig.directory import PEOPLE, TWIN_PASSWORD, person_dn
+from sp_rig.procs import wait_until
+from sp_rig.wire import request
 
 
 def in_memory(pid, secret):
@@ -36,6 +38,27 @@ def test_a_credential_is_wiped_where_it_was_read(w):
     with w.wire() as c:
         expect(c.ask("CONNECT", "odd.corp.test:443", auth=ALICE), 200)
         assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
+    with w.wire() as c:
+        c.send(3 * request("GET", ECHO, auth=ALICE))
+        for _ in range(3):
+            passed(c.answer())
+        assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
+
+
+def test_a_credential_is_wiped_where_it_served_nothing(w):
+    p = w.start()
+    secret = ALICE.split(" ")[1].encode()
+    whole = request("GET", ECHO, auth=ALICE)
+    for refused in (request("GET", ECHO, fields=[("Bad name", "x")], auth=ALICE), whole.replace(b"\r\n\r\n", b"\r\n") + 2 * whole,
+                    request("GET", ECHO, fields=[("X", "x" * 200000)], auth=ALICE),
+                    request("GET", ECHO, fields=[("Connection", "close")]) + whole):
+        with w.wire() as c:
+            c.send(refused)
+            c.answer()
+    with w.wire() as c:
+        c.send(whole[:-2])                 # and leaves in the middle of a head
+    wait_until("all are gone", lambda: "sallyport_connections 0" in p.metrics(), 10 * w.patience)
+    assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
 
 
 def test_no_credentials_get_407_with_negotiate_first_and_the_connection_stays(w):
