@@ -45,6 +45,16 @@ def test_a_credential_is_wiped_where_it_was_read(w):
         assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
 
 
+def test_a_credential_is_wiped_where_tls_was_taken_off_it(w):
+    config = w.config()
+    config.listens = [("%s:%d" % (w.proxy_address, w.proxy_port), {"tls_certificate": w.certificate, "tls_key": w.key})]
+    p = w.start(config)
+    secret = ALICE.split(" ")[1].encode()
+    with w.wire(tls=True) as c:
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        assert not in_memory(p.proc.pid, secret), in_memory(p.proc.pid, secret)
+
+
 def test_a_credential_is_wiped_where_it_served_nothing(w):
     p = w.start()
     secret = ALICE.split(" ")[1].encode()
