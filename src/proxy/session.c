@@ -193,13 +193,26 @@ static void serve(struct sp_session *session)
 
 /* ---- after an answer ---- */
 
-/* The last answer is out. Where the whole request was read and nothing followed it, as far as we
- * know, there is nothing that a reset could be sent for, so the connection is closed at once; TLS
- * says goodbye first (RFC 8446 6.1). */
+/* Has nothing come from the client that was not read, as far as we know? Where TLS is, only a read
+ * finds out: it takes records from the socket when it likes. */
+static bool nothing_follows(struct sp_session *session)
+{
+    size_t read = 0;
+    char byte;
+
+    if (sp_stream_is_quiet(session->client))
+        return true;
+    return sp_stream_is_tls(session->client) &&
+           sp_stream_read(session->client, &byte, 1, &read) == SP_ERR_AGAIN &&
+           sp_stream_is_quiet(session->client);
+}
+
+/* The last answer is out. Where the whole request was read and nothing followed it, there is
+ * nothing that a reset could be sent for, so the connection is closed at once; TLS says goodbye
+ * first (RFC 8446 6.1). */
 static void end_after_answer(struct sp_session *session, bool read_all)
 {
-    if (!read_all || session->in.len > 0 ||
-        (!sp_stream_is_tls(session->client) && !sp_stream_is_quiet(session->client))) {
+    if (!read_all || session->in.len > 0 || !nothing_follows(session)) {
         sp_session_linger(session);
         return;
     }

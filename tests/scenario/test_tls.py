@@ -1,12 +1,13 @@
 """HTTPS proxy listeners, what is offered where, and channel bindings."""
 
+import signal
 import socket
 import ssl
 import subprocess
 import time
 
 from common import ALICE, BOB, ECHO, ask, basic, challenged, closed, expect, login, own, passed, request
-from sp_rig.procs import RigError
+from sp_rig.procs import RigError, can_connect, wait_until
 from sp_rig.tokens import end_point_bindings
 from gssapi.raw import ChannelBindings
 
@@ -68,6 +69,22 @@ def test_large_bodies_pass_through_tls(w):
         body = b"y" * 3000000
         c.send(request("POST", "http://odd.corp.test/upload", fields=[("Content-Length", str(len(body)))], body=body, auth=ALICE))
         assert b" 3000000 " in passed(c.answer()).body
+
+
+def test_an_answer_is_whole_where_another_request_meets_the_end(w):
+    p = w.start(tls_config(w))
+    size = 32 << 20                        # more than all sockets on the way hold
+    with w.wire(tls=True) as c:
+        c.send(request("GET", "http://odd.corp.test/bytes?%d" % size, auth=ALICE))
+        c.read_until(b"\r\n\r\n")
+        p.proc.send(signal.SIGTERM)
+        wait_until("no new connection is taken", lambda: not can_connect(w.proxy_address, w.proxy_port), 5 * w.patience)
+        c.send(request("GET", ECHO, auth=ALICE))
+        body = c.read_to_end()
+    assert len(body) == size and body == size // len(w.odd.filling) * w.odd.filling, "%d of %d bytes came" % (len(body), size)
+    assert p.proc.popen.wait(10 * w.patience) == 0
+    assert p.stop() == 0
+    w._proxies.remove(p)
 
 
 def test_broken_and_stalled_handshakes_cost_others_nothing(w):
