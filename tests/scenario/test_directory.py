@@ -160,6 +160,23 @@ def test_a_certificate_of_another_authority_means_cannot_answer(w):
     assert w.ldap.binds("alice") == 0
 
 
+def test_an_expired_certificate_means_cannot_answer(w):
+    certificate, key = w.authority.issue("dc1-expired", ["dc1.corp.test"], days=-1)
+    old = dict(certificate=w.dc1._settings["certificate"], key=w.dc1._settings["key"])
+    config = w.config()
+    config.backends["corp-ldap"] = w.ldap_backend(uris=[w.ldap_url(w.dc1)], **SHORT)
+    w.dc1.stop()
+    w.dc1.start(certificate=certificate, key=key)
+    try:
+        p = w.start(config)
+        own(ask(w, auth=ALICE), 503, "directory_unavailable")
+        p.log_says("certificate has expired")
+        assert w.ldap.binds("alice") == 0
+    finally:
+        w.dc1.stop()
+        w.dc1.start(**old)
+
+
 def test_a_certificate_for_another_name_means_cannot_answer(w):
     config = w.config()
     config.backends["corp-ldap"] = w.ldap_backend(uris=["ldaps://kdc.corp.test:10636"], **SHORT)
