@@ -263,7 +263,7 @@ static void cut(struct sp_session *session)
     struct sp_exchange *x = session->exchange;
 
     if (session->tunnel != NULL) {
-        sp_tunnel_timed_out(session->tunnel);
+        sp_tunnel_cut(session->tunnel);
         return;
     }
     if (x != NULL && x->reason == SP_REASON_OK)

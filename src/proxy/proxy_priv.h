@@ -408,7 +408,10 @@ struct sp_tunnel;
 bool sp_tunnel_start(struct sp_session *session, struct sp_exchange *exchange) SP_MUST_CHECK;
 void sp_tunnel_run(struct sp_tunnel *tunnel);
 void sp_tunnel_client_gone(struct sp_tunnel *tunnel);
+/* The session's timer: it has been silent for a while, or for too long. */
 void sp_tunnel_timed_out(struct sp_tunnel *tunnel);
+/* It has had its time, silent or not. */
+void sp_tunnel_cut(struct sp_tunnel *tunnel);
 /* Ends it and writes its access line. Called by the session. */
 void sp_tunnel_free(struct sp_tunnel **tunnel);
 

@@ -207,12 +207,12 @@ static bool nothing_follows(struct sp_session *session)
            sp_stream_is_quiet(session->client);
 }
 
-/* The last answer is out. Where the whole request was read and nothing followed it, there is
- * nothing that a reset could be sent for, so the connection is closed at once; TLS says goodbye
- * first (RFC 8446 6.1). */
-static void end_after_answer(struct sp_session *session, bool read_all)
+/* The last answer is out. Where the client knows that its request was the last one, all of it was
+ * read and nothing followed, there is nothing that a reset could be sent for, so the connection is
+ * closed at once; TLS says goodbye first (RFC 8446 6.1). */
+static void end_after_answer(struct sp_session *session, bool nothing_more)
 {
-    if (!read_all || session->in.len > 0 || !nothing_follows(session)) {
+    if (!nothing_more || session->in.len > 0 || !nothing_follows(session)) {
         sp_session_linger(session);
         return;
     }
@@ -224,14 +224,15 @@ static void end_after_answer(struct sp_session *session, bool read_all)
 void sp_session_served(struct sp_session *session, bool reusable)
 {
     const struct sp_exchange *x = session->exchange;
-    bool read_all = x->has_head && (x->up_done || x->request.head.body.kind == SP_BODY_NONE);
+    bool nothing_more = x->has_head && x->client_wants_close &&
+                        (x->up_done || x->request.head.body.kind == SP_BODY_NONE);
 
     sp_exchange_free(&session->exchange);
     session->first = false;
     if (!reusable)
         session->last = true;
     if (session->last || session->proxy->draining)
-        end_after_answer(session, read_all);
+        end_after_answer(session, nothing_more);
     else
         wait_for_request(session);
 }

@@ -231,6 +231,11 @@ void sp_tunnel_timed_out(struct sp_tunnel *t)
         sp_timer_start(t->session->proxy->loop, &t->session->timer, t->idle_ms - waited_ms);
         return;
     }
+    sp_tunnel_cut(t);
+}
+
+void sp_tunnel_cut(struct sp_tunnel *t)
+{
     end(t, SP_REASON_TIMEOUT);
 }
 

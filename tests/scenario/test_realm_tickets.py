@@ -106,7 +106,7 @@ def test_a_replay_is_refused_by_every_worker_after_a_rotation_and_a_reload_too(w
     os.kill(p.proc.pid, signal.SIGHUP)
     p.log_says("event=reloaded", 10)
     replayed()
-    assert p.errors().count("replayed ticket") >= 36
+    wait_until("36 replays in the log", lambda: p.errors().count("replayed ticket") >= 36)
 
 
 def test_the_log_says_what_a_client_of_ntlm_sent(w):

@@ -154,3 +154,22 @@ def test_a_plugin_built_outside_the_tree_loads_and_verifies(w):
     own(ask(w, auth=basic("olga", "Wrong-Pass-5")), 407, "bad_credentials")
     own(ask(w, auth=basic("nobody", "x")), 407, "bad_credentials")
     p.last(user="olga", backend="outside", status=200, auth="directory")
+
+
+def test_a_drained_connection_that_goes_on_asking_gets_its_answer_whole(w):
+    """All of the answer is with the kernel when the connection ends; a reset would destroy what has not arrived."""
+    p = w.start()
+    size, rest = 32 << 20, 2 << 20
+    with w.wire() as c:
+        c.send(request("GET", "http://odd.corp.test/bytes?%d" % size, auth=ALICE))
+        c.read_until(b"\r\n\r\n")
+        p.proc.send(signal.SIGTERM)
+        wait_until("no new connection is taken", lambda: not can_connect(w.proxy_address, w.proxy_port), 5 * w.patience)
+        body = c.read(size - rest)
+        time.sleep(0.3)                     # the proxy hands over what is left, and ends
+        c.send(request("GET", ECHO, auth=ALICE))
+        time.sleep(0.1)
+        body += c.read_to_end()
+    assert len(body) == size, "%d of %d bytes came" % (len(body), size)
+    assert p.stop() == 0
+    w._proxies.remove(p)
