@@ -110,6 +110,8 @@ void sp_auth_conn_free(struct sp_auth_conn **conn); /* a handshake under way end
 /* The deadline of a handshake under way on this connection has passed at `now_ms`? (The session's
  * timer asks.) */
 uint64_t sp_auth_conn_deadline_ms(const struct sp_auth_conn *conn); /* 0: no handshake */
+/* Whom a finished handshake has pinned to the connection; borrowed; NULL: nobody. */
+const struct sp_identity *sp_auth_conn_pinned(const struct sp_auth_conn *conn);
 
 enum sp_auth_state {
     SP_AUTH_PENDING,

@@ -49,3 +49,8 @@ uint64_t sp_auth_conn_deadline_ms(const struct sp_auth_conn *conn)
 {
     return conn->handshake != NULL ? sp_handshake_deadline_ms(conn->handshake) : 0;
 }
+
+const struct sp_identity *sp_auth_conn_pinned(const struct sp_auth_conn *conn)
+{
+    return conn->pinned;
+}

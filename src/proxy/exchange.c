@@ -49,6 +49,12 @@ void sp_exchange_enter(struct sp_exchange *x, enum sp_exchange_state next)
     sp_log_debug(x->session->proxy->log, "event=state id=%s from=%s to=%s", x->id,
                  state_text[x->state], state_text[next]);
     x->state = next;
+    x->entered_ms = sp_loop_now_ms(x->session->proxy->loop);
+}
+
+const char *sp_exchange_state_text(enum sp_exchange_state state)
+{
+    return state_text[state];
 }
 
 /* ---- the head ---- */
@@ -360,6 +366,7 @@ struct sp_exchange *sp_exchange_new(struct sp_session *session)
     proxy->exchanges_len++;
     x->magic = EXCHANGE_MAGIC;
     x->state = SP_EXCHANGE_READING;
+    x->entered_ms = sp_loop_now_ms(proxy->loop);
     x->session = session;
     x->epoch = sp_epoch_ref(proxy->epoch);
     x->decision.rule = "";
@@ -406,7 +413,8 @@ void sp_exchange_free(struct sp_exchange **exchange)
     sp_relay_fini(&x->down);
     if (x->upstream != NULL)
         sp_upstream_close(&x->upstream, true);
-    sp_identity_unref(&x->identity);
+    sp_identity_unref(&x->session->known);
+    x->session->known = x->identity; /* moved */
     sp_exchange_forget_credential(x);
     sp_exchange_return_parser(x);
     sp_slab_return(proxy, &x->head);

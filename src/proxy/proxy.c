@@ -301,6 +301,7 @@ struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *sn
     proxy->log = log;
     sp_list_init(&proxy->epochs);
     sp_list_init(&proxy->sessions);
+    sp_list_init(&proxy->listings);
     sp_list_init(&proxy->listeners);
     sp_list_init(&proxy->pool);
     sp_timer_init(&proxy->drain_timer, on_drain_deadline);
@@ -383,6 +384,7 @@ void sp_proxy_free(struct sp_proxy **proxy)
     if (gone == NULL)
         return;
     assert(sp_list_empty(&gone->sessions) && sp_list_empty(&gone->epochs));
+    sp_listings_end(gone);
     sp_loop_no_more_turns(gone->loop, gone);
     sp_soon_cancel(&gone->drained_soon);
     sp_timer_stop(&gone->drain_timer);

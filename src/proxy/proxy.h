@@ -51,7 +51,46 @@ struct sp_auth_plan *sp_proxy_snapshot_plan(const struct sp_proxy_snapshot *snap
 const struct sp_policy *sp_proxy_snapshot_policy(const struct sp_proxy_snapshot *snapshot);
 struct sp_config *sp_proxy_snapshot_config(const struct sp_proxy_snapshot *snapshot);
 
+/* One session as plain values, which any thread can read. Texts that are too long are cut, with
+ * "..." at their end; "" where there is none. */
+struct sp_session_facts {
+    uint64_t connection; /* its number: sp_decision's conn */
+    struct sp_addr client;
+    char listener[64];
+    char user[128]; /* who was let in by the exchange, the tunnel or, at rest, the last exchange; or
+                       who is pinned to the connection */
+    enum sp_scheme scheme;
+    bool pinned;
+    const char *state;    /* of the session; static */
+    const char *exchange; /* SERVING: state of the exchange; static; NULL: none is under way */
+    char id[16];          /* the exchange's, or the one that became the tunnel */
+    char method[24];
+    char target[256]; /* without userinfo */
+    uint64_t age_ms;
+    uint64_t idle_ms; /* in that state (of the exchange's, while SERVING); TUNNEL: since something
+                         moved last */
+    bool tunnel;
+    uint64_t bytes_in; /* tunnel: so far, heads included */
+    uint64_t bytes_out;
+};
+
 struct sp_proxy;
+
+/* A listing under way, and then what it found. In the caller's memory, until `done`. */
+struct sp_session_listing {
+    size_t max; /* items at most */
+    void (*done)(struct sp_session_listing *listing);
+    struct sp_session_facts *items; /* the oldest connections first; yours to free */
+    size_t len;
+    size_t left_out; /* sessions beyond those that there was room for */
+    /* the proxy's */
+    struct sp_proxy *proxy;
+    struct sp_list link;
+    struct sp_list *at;
+    struct sp_soon next;
+    uint64_t newest;
+    size_t room;
+};
 
 /* Loop thread, as all that follow. NULL: out of memory, or a backend would not open (logged). Takes
  * a reference to the snapshot. `shared` and `trace` outlive the proxy. */
@@ -70,6 +109,9 @@ enum sp_err sp_proxy_apply(struct sp_proxy *proxy,
  * the proxy is left on the loop: free it then. */
 void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained)(void *owner),
                     void *owner);
+/* Copies what its sessions are, some of them each turn. `done` comes once, in a later part of this
+ * turn or in a later one, or within sp_proxy_free. */
+void sp_proxy_list_sessions(struct sp_proxy *proxy, struct sp_session_listing *listing);
 void sp_proxy_free(struct sp_proxy **proxy);
 
 #endif

@@ -89,6 +89,7 @@ struct sp_proxy {
     struct sp_list epochs;
     struct sp_list sessions;
     size_t sessions_len;
+    struct sp_list listings;  /* of sessions, under way */
     struct sp_list listeners; /* struct proxy_listener, see proxy.c */
 
     struct sp_list pool; /* idle upstreams, oldest first */
@@ -203,17 +204,20 @@ struct sp_session {
     struct sp_buf in;  /* read, not used yet; has memory only while it has bytes */
     struct sp_buf out; /* to be written; likewise */
     struct sp_auth_conn *auth;
+    const struct sp_identity *known; /* whom the last exchange let in, for listings; NULL: nobody */
     struct sp_exchange *exchange;
     struct sp_tunnel *tunnel;
     struct sp_list bound;       /* upstreams that belong to this client */
     struct sp_http_body unread; /* DRAINING: what is left of the request's body */
     size_t dropped;             /* DRAINING, LINGERING: bytes read and dropped */
     uint64_t number;            /* of this connection, in the process */
-    uint32_t exchanges;         /* begun so far */
-    uint32_t chain;             /* the ordinal of the 407 chain's first; 0: none is under way */
-    bool first;                 /* nothing has been served yet */
-    bool last;                  /* closes after this exchange */
-    bool broken;                /* the answer is not whole, and a clean end would say it is */
+    uint64_t began_ms;
+    uint64_t entered_ms; /* its state */
+    uint32_t exchanges;  /* begun so far */
+    uint32_t chain;      /* the ordinal of the 407 chain's first; 0: none is under way */
+    bool first;          /* nothing has been served yet */
+    bool last;           /* closes after this exchange */
+    bool broken;         /* the answer is not whole, and a clean end would say it is */
 };
 
 void sp_session_accepted(void *owner,
@@ -303,6 +307,7 @@ struct sp_exchange_times {
 struct sp_exchange {
     unsigned magic;
     enum sp_exchange_state state;
+    uint64_t entered_ms;       /* that state */
     struct sp_exchange *spare; /* in the stock */
     struct sp_session *session;
     struct sp_epoch *epoch; /* policy and limits */
@@ -360,6 +365,7 @@ void sp_exchange_forget_credential(struct sp_exchange *exchange);
 /* Something may have become possible. */
 void sp_exchange_run(struct sp_exchange *exchange);
 void sp_exchange_enter(struct sp_exchange *exchange, enum sp_exchange_state next);
+const char *sp_exchange_state_text(enum sp_exchange_state state);
 /* The session's deadline has passed. */
 void sp_exchange_timed_out(struct sp_exchange *exchange);
 /* The client's connection is dead. */
@@ -414,5 +420,16 @@ void sp_tunnel_timed_out(struct sp_tunnel *tunnel);
 void sp_tunnel_cut(struct sp_tunnel *tunnel);
 /* Ends it and writes its access line. Called by the session. */
 void sp_tunnel_free(struct sp_tunnel **tunnel);
+/* What it is for, what has gone through, and since when nothing has. */
+void sp_tunnel_list(const struct sp_tunnel *tunnel, struct sp_session_facts *facts);
+
+/* ---- listing.c ---- */
+
+/* The session is about to leave the proxy's list: no listing goes on from it. */
+void sp_listings_pass(struct sp_session *session);
+/* None goes on: each is done with what it has. */
+void sp_listings_end(struct sp_proxy *proxy);
+/* Cut to `size`, at the end of a letter. */
+void sp_listing_text(char *to, size_t size, struct sp_span text);
 
 #endif

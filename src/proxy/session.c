@@ -32,6 +32,7 @@ static void session_enter(struct sp_session *session, enum sp_session_state next
 {
     assert(session->state <= SP_SESSION_LINGERING && may_enter[session->state][next]);
     session->state = next;
+    session->entered_ms = sp_loop_now_ms(session->proxy->loop);
 }
 
 static void start_timer(struct sp_session *session, uint64_t ms)
@@ -429,6 +430,8 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
         session->tls = sp_tls_server_ref(sp_stream_tls_server(stream));
     session->first = true;
     session->number = sp_trace_connection(proxy->trace);
+    session->began_ms = sp_loop_now_ms(proxy->loop);
+    session->entered_ms = session->began_ms;
     sp_list_init(&session->bound);
     sp_soon_init(&session->next, on_soon);
     sp_timer_init(&session->timer, on_timeout);
@@ -453,6 +456,7 @@ void sp_session_close(struct sp_session *session)
         sp_tunnel_free(&session->tunnel);
     sp_upstream_close_bound(&session->bound);
     sp_auth_conn_free(&session->auth);
+    sp_identity_unref(&session->known);
     sp_http_body_fini(&session->unread);
     sp_timer_stop(&session->timer);
     sp_soon_cancel(&session->next);
@@ -461,6 +465,7 @@ void sp_session_close(struct sp_session *session)
     sp_slab_return(proxy, &session->out);
     sp_tls_server_unref(&session->tls);
     sp_epoch_unref(&session->epoch);
+    sp_listings_pass(session);
     sp_list_remove(&session->link);
     proxy->sessions_len--;
     sp_stats_add(proxy->stats, SP_STAT_CONNECTIONS, -1);

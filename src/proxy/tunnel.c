@@ -32,6 +32,7 @@ struct sp_tunnel {
     uint64_t idle_ms;
     bool kept_alive; /* the kernel looks after the target's end */
     uint64_t began_us;
+    uint64_t run_ms;                /* when something last could move */
     struct sp_access_record record; /* its spans point into `text` and the epoch */
     char text[];
 };
@@ -188,6 +189,7 @@ void sp_tunnel_run(struct sp_tunnel *t)
     add_wants(down, &target, &client);
     sp_stream_want(t->session->client, client | SP_STREAM_GONE);
     sp_stream_want(t->upstream->stream, target | SP_STREAM_GONE);
+    t->run_ms = sp_loop_now_ms(loop);
     sp_timer_start(loop, &t->session->timer, next_look_ms(t));
 }
 
@@ -359,4 +361,15 @@ void sp_tunnel_free(struct sp_tunnel **tunnel)
     sp_upstream_close(&t->upstream, false);
     sp_epoch_unref(&t->epoch);
     free(t);
+}
+
+void sp_tunnel_list(const struct sp_tunnel *t, struct sp_session_facts *facts)
+{
+    sp_listing_text(facts->id, sizeof(facts->id), t->record.id);
+    sp_listing_text(facts->method, sizeof(facts->method), t->record.method);
+    sp_listing_text(facts->target, sizeof(facts->target), t->record.target);
+    facts->idle_ms = sp_loop_now_ms(t->session->proxy->loop) - t->run_ms;
+    facts->tunnel = true;
+    facts->bytes_in = t->record.bytes_in + t->up.moved;
+    facts->bytes_out = t->record.bytes_out + t->down.moved;
 }
