@@ -13,6 +13,8 @@
 
 #include <uv.h>
 
+struct sp_admin_conn; /* who asks, where the answer comes later */
+
 /* What the control socket and the pages ask for. All are called on the main thread, in a turn of
  * its own, and may be NULL: then the answer is that it cannot be done. Words for the asker may be
  * appended to `words`, whole lines. */
@@ -33,6 +35,10 @@ struct sp_admin_events {
     /* Appends what has come since; when there is more later, sp_admin_wake tells. */
     void (*follow_read)(void *owner, void *follow, struct sp_buf *words);
     void (*unfollow)(void *owner, void *follow);
+    /* Begin to gather what the sessions are: sp_admin_answer comes once, in a later turn and within
+     * SP_ADMIN_GATHER_MS, unless it is forgotten. NULL: not now, `words` say why. */
+    void *(*gather)(void *owner, struct sp_admin_conn *asker, struct sp_buf *words);
+    void (*forget)(void *owner, void *gathering); /* its asker has gone */
     void *owner;
 };
 
@@ -47,6 +53,9 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
                           const struct sp_log *log, struct sp_admin **admin_out) SP_MUST_CHECK;
 /* Stops listening, cuts what is open; the rest of it happens on the loop. NULL is harmless. */
 void sp_admin_close(struct sp_admin **admin);
+/* What was gathered for that asker. Copied. */
+void sp_admin_answer(struct sp_admin_conn *asker, struct sp_span words);
+#define SP_ADMIN_GATHER_MS 5000
 /* Something has come for those who follow. */
 void sp_admin_wake(struct sp_admin *admin);
 
@@ -54,6 +63,7 @@ void sp_admin_wake(struct sp_admin *admin);
 
 /* The protocol: one line of words from the client; an answer that begins with "ok\n" or "no\n",
  * then text, up to the end of the stream.
+ * `sessions` answers when every worker has, or has been waited for long enough.
  * `trace` answers "ok\n" at once, and lines as they come, until the client closes. */
 #define SP_ADMIN_LINE_MAX 1024
 #define SP_ADMIN_OK       "ok\n"

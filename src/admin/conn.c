@@ -10,10 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const bool may_enter[5][5] = {
-    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_WRITING] = true,
+static const bool may_enter[6][6] = {
+    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_GATHERING] = true,
+                               [SP_ADMIN_CONN_WRITING] = true,
                                [SP_ADMIN_CONN_FOLLOWING] = true,
                                [SP_ADMIN_CONN_CLOSING] = true},
+    [SP_ADMIN_CONN_GATHERING] = {[SP_ADMIN_CONN_WRITING] = true, [SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_WRITING] = {[SP_ADMIN_CONN_ENDING] = true, [SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_FOLLOWING] = {[SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_ENDING] = {[SP_ADMIN_CONN_CLOSING] = true},
@@ -50,6 +52,9 @@ void sp_admin_conn_close(struct sp_admin_conn *conn)
     if (conn->follow != NULL)
         conn->admin->events.unfollow(conn->admin->events.owner, conn->follow);
     conn->follow = NULL;
+    if (conn->gathering != NULL)
+        conn->admin->events.forget(conn->admin->events.owner, conn->gathering);
+    conn->gathering = NULL;
     sp_list_remove(&conn->link);
     conn->admin->conns_len--;
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
@@ -98,6 +103,25 @@ static void answer(struct sp_admin_conn *conn)
         uv_timer_start(&conn->timer, on_deadline, conn->admin->deadline_ms, 0) != 0 ||
         uv_write(&conn->write, &conn->handle.stream, &buf, 1, on_written) != 0)
         sp_admin_conn_close(conn);
+}
+
+/* ---- an answer that comes later ---- */
+
+/* Whoever gathers has a deadline of his own; ours is behind it. */
+static void gather(struct sp_admin_conn *conn)
+{
+    conn_enter(conn, SP_ADMIN_CONN_GATHERING);
+    if (uv_timer_start(&conn->timer, on_deadline, conn->admin->deadline_ms, 0) != 0)
+        sp_admin_conn_close(conn);
+}
+
+void sp_admin_answer(struct sp_admin_conn *asker, struct sp_span words)
+{
+    assert(asker->state == SP_ADMIN_CONN_GATHERING);
+    asker->gathering = NULL;
+    if (sp_buf_append(&asker->out, words) != SP_OK)
+        sp_buf_reset(&asker->out);
+    answer(asker);
 }
 
 /* ---- following ---- */
@@ -165,7 +189,8 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
     (void)buf;
     if (read < 0) {
         conn->peer_done = true;
-        if (conn->state != SP_ADMIN_CONN_WRITING) /* half-closed behind its question: fair */
+        if (conn->state != SP_ADMIN_CONN_WRITING &&
+            conn->state != SP_ADMIN_CONN_GATHERING) /* half-closed behind its question: fair */
             sp_admin_conn_close(conn);
         return;
     }
@@ -178,6 +203,8 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
         return;
     if (conn->follow != NULL && conn->out.len > 0)
         follow(conn);
+    else if (conn->gathering != NULL && conn->out.len > 0)
+        gather(conn);
     else
         answer(conn);
 }

@@ -6,7 +6,6 @@
 #include "util/span.h"
 #include "util/text.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 enum control_word { WORD_NONE, WORD_MAY, WORD_MUST };
@@ -44,12 +43,13 @@ static bool run_stats(struct sp_admin_conn *conn, struct sp_span word, struct sp
 
 static bool run_sessions(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
-    (void)conn;
+    const struct sp_admin_events *events = &conn->admin->events;
+
     (void)word;
-    return sp_buf_printf(words, "%-36s %12" PRId64 "\n%-36s %12" PRId64 "\n%-36s %12" PRId64 "\n",
-                         "client connections", sp_stats_sum(SP_STAT_CONNECTIONS),
-                         "of these: tunnels", sp_stats_sum(SP_STAT_TUNNELS),
-                         "handshakes in progress", sp_stats_sum(SP_STAT_HANDSHAKES)) == SP_OK;
+    if (events->gather == NULL)
+        return say(words, false, "this process has no sessions\n");
+    conn->gathering = events->gather(events->owner, conn, words);
+    return conn->gathering != NULL;
 }
 
 static bool run_flush(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)

@@ -2,25 +2,11 @@
  * as they come. */
 #include "app/ask.h"
 #include "app/decision.h"
+#include "app/sessions.h"
 #include "util/span.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const struct {
-    const char *name;
-    unsigned operands_min, operands_max;
-} asked[] = {{"stats", 1, 1}, {"sessions", 1, 1}, {"flush", 1, 2},
-             {"trace", 2, 2}, {"reload", 1, 1},   {"drain", 1, 1}};
-
-static bool is_command(const struct sp_app_args *args)
-{
-    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-        if (strcmp(args->operands[0], asked[i].name) == 0)
-            return args->operands_len >= asked[i].operands_min &&
-                   args->operands_len <= asked[i].operands_max;
-    return false;
-}
 
 static bool print_line(void *owner, struct sp_span line)
 {
@@ -28,38 +14,61 @@ static bool print_line(void *owner, struct sp_span line)
     return fwrite(line.base, 1, line.len, stdout) == line.len && fputc('\n', stdout) != EOF;
 }
 
+static bool show_session(void *owner, struct sp_span line)
+{
+    return sp_app_sessions_show(owner, line);
+}
+
 static bool show_decision(void *owner, struct sp_span line)
 {
     return sp_app_decision_show(owner, line);
 }
 
+static const struct asked {
+    const char *name;
+    unsigned operands_min, operands_max;
+    bool json;    /* its lines are objects, and --json shows them as they are */
+    bool endless; /* they come until interrupted */
+    bool (*said)(void *owner, struct sp_span line);
+} asked[] = {
+    {"stats", 1, 1, false, false, print_line},  {"sessions", 1, 1, true, false, show_session},
+    {"flush", 1, 2, false, false, print_line},  {"trace", 2, 2, true, true, show_decision},
+    {"reload", 1, 1, false, false, print_line}, {"drain", 1, 1, false, false, print_line},
+};
+
+/* NULL: there is none that takes these words. */
+static const struct asked *find(const struct sp_app_args *args)
+{
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
+        if (strcmp(args->operands[0], asked[i].name) == 0 &&
+            args->operands_len >= asked[i].operands_min &&
+            args->operands_len <= asked[i].operands_max &&
+            (asked[i].json || !sp_app_args_has(args, "--json")))
+            return &asked[i];
+    return NULL;
+}
+
 static enum sp_exit run(const struct sp_app_args *args)
 {
+    const struct asked *command = find(args);
+    struct sp_app_question question = {.command = "ctl", .config = args->config};
     struct sp_app_printer printer;
-    struct sp_app_question question = {
-        .command = "ctl",
-        .config = args->config,
-        .name = args->operands[0],
-        .word = args->operands_len > 1 ? args->operands[1] : NULL,
-        .said = print_line,
-    };
     enum sp_exit status;
 
-    if (!is_command(args) ||
-        (sp_app_args_has(args, "--json") && strcmp(args->operands[0], "trace") != 0)) {
+    if (command == NULL) {
         fprintf(stderr,
-                "sallyport ctl: ask one of: stats, sessions, flush [USER], "
+                "sallyport ctl: ask one of: stats, sessions [--json], flush [USER], "
                 "trace [--json] USER|CLIENT, reload, drain\n"
                 "usage: sallyport ctl %s\n",
                 args->command->usage);
         return SP_EXIT_USAGE;
     }
     sp_app_printer_init(&printer, stdout, sp_app_args_has(args, "--json"));
-    if (strcmp(question.name, "trace") == 0) {
-        question.endless = true;
-        question.said = show_decision;
-        question.owner = &printer;
-    }
+    question.name = command->name;
+    question.word = args->operands_len > 1 ? args->operands[1] : NULL;
+    question.endless = command->endless;
+    question.said = command->said;
+    question.owner = &printer;
     status = sp_app_ask(&question);
     sp_app_printer_fini(&printer);
     return fflush(stdout) == 0 ? status : SP_EXIT_UNWELL;
@@ -70,11 +79,11 @@ static const struct sp_app_flag flags[] = {{"--json", false}, {NULL, false}};
 const struct sp_app_command sp_cmd_ctl = {
     .name = "ctl",
     .summary = "Ask or tell the running proxy",
-    .usage = "[-c FILE] stats | sessions | flush [USER] | trace [--json] USER|CLIENT | reload | "
-             "drain",
+    .usage = "[-c FILE] stats | sessions [--json] | flush [USER] | trace [--json] USER|CLIENT | "
+             "reload | drain",
     .help =
         "  stats          every counter\n"
-        "  sessions       client connections, tunnels and handshakes now\n"
+        "  sessions       who is connected, how and for what, now; --json: an object a line\n"
         "  flush [USER]   forget a user's verdicts and groups and lift a block; without USER,\n"
         "                 everybody's\n"
         "  trace WHO      what is decided about a user, or a client's address, as it happens,\n"

@@ -1,8 +1,9 @@
-/* What the admin room may ask of the server: reload, drain, flush, whether it is ready, and what
- * was decided about whom. */
+/* What the admin room may ask of the server: reload, drain, flush, whether it is ready, what was
+ * decided about whom, and what the sessions are. */
 #include "app/server_priv.h"
 
 #include "app/decision.h"
+#include "app/gather.h"
 
 #include "util/span.h"
 
@@ -136,6 +137,43 @@ void sp_server_on_traced(void *owner)
     (void)err;
 }
 
+/* ---- sessions ---- */
+
+#define GATHERINGS_MAX 4 /* each may hold 10,000 sessions */
+
+static void on_gathered(void *owner, struct sp_span lines)
+{
+    sp_admin_answer(owner, lines);
+}
+
+static void *on_gather(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
+{
+    struct sp_server *server = owner;
+    const struct sp_app_gather gather = {.loop = server->loop,
+                                         .workers = server->workers,
+                                         .workers_len = server->workers_len,
+                                         .wait_ms = SP_ADMIN_GATHER_MS,
+                                         .underway = &server->gatherings,
+                                         .gathered = on_gathered,
+                                         .owner = asker};
+    struct sp_app_gathering *gathering = NULL;
+    const char *why = "no memory\n";
+
+    if (server->gatherings >= GATHERINGS_MAX)
+        why = "too many ask for the sessions already, or a worker does not answer them\n";
+    else
+        gathering = sp_app_gather(&gather);
+    if (gathering == NULL && sp_buf_append(words, sp_span_cstr(why)) != SP_OK)
+        sp_buf_reset(words); /* the verdict counts, its words may be lost */
+    return gathering;
+}
+
+static void on_forget(void *owner, void *gathering)
+{
+    (void)owner;
+    sp_app_gather_forget(gathering);
+}
+
 enum sp_err sp_server_control_open(struct sp_server *server)
 {
     const struct sp_config_block *block = sp_config_one(sp_proxy_snapshot_config(server->snapshot),
@@ -148,6 +186,8 @@ enum sp_err sp_server_control_open(struct sp_server *server)
                                            .follow = on_follow,
                                            .follow_read = on_follow_read,
                                            .unfollow = on_unfollow,
+                                           .gather = on_gather,
+                                           .forget = on_forget,
                                            .owner = server};
 
     return sp_admin_open(sp_loop_uv(server->loop), block->options,

@@ -126,18 +126,12 @@ static void show(struct sp_app_printer *p, const json_t *d)
 
 /* ---- a line ---- */
 
-static bool pass_on(struct sp_app_printer *p, struct sp_span line)
-{
-    return fwrite(line.base, 1, line.len, p->out) == line.len && fputc('\n', p->out) != EOF &&
-           fflush(p->out) == 0;
-}
-
 bool sp_app_decision_show(struct sp_app_printer *printer, struct sp_span line)
 {
     json_t *object;
 
     if (printer->json)
-        return pass_on(printer, line);
+        return sp_app_print_line(printer, line);
     object = json_loadb(line.base, line.len, 0, NULL);
     if (!json_is_object(object)) {
         json_decref(object);

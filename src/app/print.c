@@ -230,6 +230,14 @@ void sp_app_print_number(struct sp_app_printer *printer, const char *name, uint6
     show_field(printer, SP_APP_PLAIN, name, text);
 }
 
+void sp_app_print_flag(struct sp_app_printer *printer, const char *name, bool value)
+{
+    if (printer->json)
+        set(printer, object_of(printer), name, json_boolean(value));
+    else
+        show_field(printer, SP_APP_PLAIN, name, value ? "yes" : "no");
+}
+
 static void show_list(struct sp_app_printer *p, const char *name, const struct sp_span *items,
                       size_t len)
 {
@@ -292,6 +300,14 @@ void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_f
         gather_finding(printer, finding);
     else
         show_finding(printer, finding);
+}
+
+bool sp_app_print_line(struct sp_app_printer *printer, struct sp_span line)
+{
+    if (fwrite(line.base, 1, line.len, printer->out) != line.len ||
+        fputc('\n', printer->out) == EOF || fflush(printer->out) != 0)
+        printer->failed = true;
+    return !printer->failed;
 }
 
 bool sp_app_print_end(struct sp_app_printer *printer)

@@ -1,6 +1,6 @@
-/* What `login`, `doctor`, `why` and `ctl trace` show: fields, steps and findings, aligned for
- * people (in colours only on a terminal, and not where NO_COLOR is set), or as one JSON object a
- * line for programs. What comes from outside is escaped here. */
+/* What `login`, `doctor`, `why`, `ctl trace` and `ctl sessions` show: fields, steps and findings,
+ * aligned for people (in colours only on a terminal, and not where NO_COLOR is set), or as one JSON
+ * object a line for programs. What comes from outside is escaped here. */
 #ifndef SP_APP_PRINT_H
 #define SP_APP_PRINT_H
 
@@ -35,12 +35,15 @@ void sp_app_print_field(struct sp_app_printer *printer, enum sp_app_tone tone, c
 /* `unit` ("ms") is for people alone. */
 void sp_app_print_number(struct sp_app_printer *printer, const char *name, uint64_t value,
                          const char *unit);
+void sp_app_print_flag(struct sp_app_printer *printer, const char *name, bool value);
 void sp_app_print_list(struct sp_app_printer *printer, const char *name,
                        const struct sp_span *items, size_t len);
 void sp_app_print_step(struct sp_app_printer *printer, const struct sp_auth_step *step);
 /* For programs: the list "steps" is there even if none follows. */
 void sp_app_print_no_steps(struct sp_app_printer *printer);
 void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_finding *finding);
+/* A line that is in its form already. False: as below. */
+bool sp_app_print_line(struct sp_app_printer *printer, struct sp_span line) SP_MUST_CHECK;
 /* One thing has been told whole. False: it, or one before it, could not be printed. */
 bool sp_app_print_end(struct sp_app_printer *printer) SP_MUST_CHECK;
 

@@ -47,6 +47,7 @@ struct sp_server {
 
     uv_signal_t signals[SP_SERVER_SIGNALS];
     unsigned signals_open;
+    unsigned gatherings;    /* of sessions, under way */
     struct sp_admin *admin; /* NULL: none was asked for, or it could not be */
 
     struct sp_timer watch_timer;

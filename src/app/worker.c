@@ -118,6 +118,23 @@ static void on_apply(struct sp_mail *mail)
     tell_main(worker, &worker->applied);
 }
 
+static void on_listed(struct sp_session_listing *listing)
+{
+    struct sp_app_worker_list *list = sp_container_of(listing, struct sp_app_worker_list, listing);
+
+    tell_main(list->worker, &list->answer);
+}
+
+static void on_list(struct sp_mail *mail)
+{
+    struct sp_app_worker_list *list = sp_container_of(mail, struct sp_app_worker_list, ask);
+
+    if (list->worker->proxy != NULL)
+        sp_proxy_list_sessions(list->worker->proxy, &list->listing);
+    else
+        tell_main(list->worker, &list->answer);
+}
+
 static bool start_proxy(struct sp_app_worker *worker)
 {
     worker->proxy = sp_proxy_new(worker->loop, worker->first, worker->shared,
@@ -161,6 +178,13 @@ static void on_applied(struct sp_mail *mail)
 
     worker->apply_posted = false;
     worker->events.applied(worker->events.owner, worker->apply_well);
+}
+
+static void on_list_answer(struct sp_mail *mail)
+{
+    struct sp_app_worker_list *list = sp_container_of(mail, struct sp_app_worker_list, answer);
+
+    list->listed(list);
 }
 
 static void on_ended(struct sp_mail *mail)
@@ -271,6 +295,16 @@ void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms)
         worker->hurry_posted = true;
         (void)post(worker, &worker->hurry);
     }
+}
+
+void sp_app_worker_list(struct sp_app_worker *worker, struct sp_app_worker_list *list)
+{
+    list->worker = worker;
+    list->listing.done = on_listed;
+    list->ask.deliver = on_list;
+    list->answer.deliver = on_list_answer;
+    if (!post(worker, &list->ask))
+        tell_main(worker, &list->answer); /* in a later turn, like any other answer */
 }
 
 void sp_app_worker_free(struct sp_app_worker **worker)

@@ -8,6 +8,15 @@
 
 struct sp_app_worker;
 
+/* A worker that is asked for its sessions. In the main thread's memory, which leaves it alone until
+ * `listed`. */
+struct sp_app_worker_list {
+    struct sp_session_listing listing;               /* its `max` is set; the rest is the answer */
+    void (*listed)(struct sp_app_worker_list *list); /* once, on the main loop, in a later turn */
+    struct sp_app_worker *worker;
+    struct sp_mail ask, answer;
+};
+
 /* All of them are called on the main loop, each in a turn of its own. */
 struct sp_app_worker_events {
     void (*up)(void *owner);                 /* serves; once, unless it ends before */
@@ -31,6 +40,8 @@ void sp_app_worker_apply(struct sp_app_worker *worker, struct sp_proxy_snapshot 
                          struct sp_app_sockets *sockets);
 /* Stop accepting; end when all is done, or after `timeout_ms` (a second call shortens it). */
 void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms);
+/* What are its sessions? One that has ended has none. Any number at a time. */
+void sp_app_worker_list(struct sp_app_worker *worker, struct sp_app_worker_list *list);
 /* After `ended`, and after the main loop: joins the thread. */
 void sp_app_worker_free(struct sp_app_worker **worker);
 

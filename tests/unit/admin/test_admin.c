@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -42,7 +43,9 @@ static struct {
     bool close_on_drain;
     char word[64]; /* that was asked about, or is followed */
     unsigned following;
-    size_t waiting; /* bytes for the follower */
+    size_t waiting;              /* bytes for the follower */
+    struct sp_admin_conn *asker; /* of the sessions */
+    unsigned forgotten;
 } asked;
 
 static bool on_reload(void *owner, struct sp_buf *words)
@@ -117,6 +120,25 @@ static void on_unfollow(void *owner, void *follow)
     asked.following--;
 }
 
+static void *on_gather(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
+{
+    (void)owner;
+    if (asked.asker == NULL) {
+        asked.asker = asker;
+        return &asked;
+    }
+    assert_int_equal(sp_buf_append(words, SP_SPAN_LIT("one at a time\n")), SP_OK);
+    return NULL;
+}
+
+static void on_forget(void *owner, void *gathering)
+{
+    (void)owner;
+    assert_ptr_equal(gathering, &asked);
+    asked.asker = NULL;
+    asked.forgotten++;
+}
+
 static const struct sp_admin_events events = {.reload = on_reload,
                                               .drain = on_drain,
                                               .flush = on_flush,
@@ -124,7 +146,9 @@ static const struct sp_admin_events events = {.reload = on_reload,
                                               .why = on_why,
                                               .follow = on_follow,
                                               .follow_read = on_follow_read,
-                                              .unfollow = on_unfollow};
+                                              .unfollow = on_unfollow,
+                                              .gather = on_gather,
+                                              .forget = on_forget};
 static const struct sp_log quiet = {NULL, NULL};
 
 static enum sp_err open_admin(const char *path, const char *http, bool set)
@@ -383,8 +407,6 @@ static void each_command_is_done_and_answered(void **state)
     (void)state;
     ask_control(SP_SPAN_LIT("stats\n"));
     assert_begins("ok\nsallyport_requests_total");
-    ask_control(SP_SPAN_LIT("sessions\n"));
-    assert_begins("ok\nclient connections");
     ask_control(SP_SPAN_LIT("reload\n"));
     assert_string_equal(answer, "ok\nwords of the reload\n");
     assert_int_equal(asked.reloads, 1);
@@ -572,6 +594,87 @@ static void closing_ends_who_follows(void **state)
     (void)close(fd);
 }
 
+/* ---- an answer that comes later ---- */
+
+/* The question has been asked, and its answer is being gathered. */
+static int ask_sessions(void)
+{
+    int fd = connect_control();
+
+    send_text(fd, SP_SPAN_LIT("sessions\n"));
+    for (unsigned i = 0; i < TURNS && asked.asker == NULL; i++)
+        turn();
+    assert_non_null(asked.asker);
+    assert_int_equal(asked.asker->state, SP_ADMIN_CONN_GATHERING);
+    return fd;
+}
+
+static void an_answer_that_comes_later_is_sent_whole(void **state)
+{
+    int fd = ask_sessions();
+    char byte;
+
+    (void)state;
+    assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1); /* nothing yet */
+    ask_control(SP_SPAN_LIT("sessions\n"));
+    assert_string_equal(answer, "no\none at a time\n");
+    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n{}\n"));
+    (void)read_all(fd);
+    assert_string_equal(answer, "ok\n{}\n{}\n");
+    assert_int_equal(asked.forgotten, 0);
+}
+
+static void who_half_closes_waits_for_the_answer_that_comes_later(void **state)
+{
+    int fd = ask_sessions();
+
+    (void)state;
+    assert_int_equal(shutdown(fd, SHUT_WR), 0);
+    for (unsigned i = 0; i < TURNS && !asked.asker->peer_done; i++)
+        turn();
+    assert_true(asked.asker->peer_done);
+    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n"));
+    (void)read_all(fd);
+    assert_string_equal(answer, "ok\n{}\n");
+}
+
+static void an_answer_for_who_has_gone_breaks_nothing(void **state)
+{
+    int fd = ask_sessions();
+
+    (void)state;
+    (void)close(fd);
+    for (unsigned i = 0; i < TURNS && !asked.asker->peer_done; i++)
+        turn();
+    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n"));
+    for (unsigned i = 0; i < TURNS && admin->conns_len > 0; i++)
+        turn();
+    assert_int_equal(admin->conns_len, 0);
+    assert_int_equal(asked.forgotten, 0);
+}
+
+static void an_answer_that_never_comes_is_not_waited_for(void **state)
+{
+    int fd;
+
+    (void)state;
+    admin->deadline_ms = 20;
+    fd = ask_sessions();
+    (void)read_all(fd);
+    assert_string_equal(answer, "");
+    assert_int_equal(asked.forgotten, 1);
+}
+
+static void closing_forgets_what_is_gathered(void **state)
+{
+    int fd = ask_sessions();
+
+    (void)state;
+    sp_admin_close(&admin);
+    assert_int_equal(asked.forgotten, 1);
+    assert_int_equal(read_all(fd), 0);
+}
+
 /* ---- bounds ---- */
 
 static void a_client_that_says_nothing_is_cut(void **state)
@@ -749,6 +852,7 @@ static int group_setup(void **state)
     (void)state;
     if (mkdtemp(folder) == NULL || sp_stats_init(1) != SP_OK)
         return -1;
+    (void)signal(SIGPIPE, SIG_IGN); /* as on the loop that it lives on */
     (void)snprintf(socket_path, sizeof socket_path, "%s/admin.sock", folder);
     return 0;
 }
@@ -782,6 +886,11 @@ int main(void)
         TEST(a_follower_gets_what_comes_and_no_deadline),
         TEST(a_follower_that_does_not_read_takes_no_more),
         TEST(closing_ends_who_follows),
+        TEST(an_answer_that_comes_later_is_sent_whole),
+        TEST(who_half_closes_waits_for_the_answer_that_comes_later),
+        TEST(an_answer_for_who_has_gone_breaks_nothing),
+        TEST(an_answer_that_never_comes_is_not_waited_for),
+        TEST(closing_forgets_what_is_gathered),
         TEST(a_client_that_says_nothing_is_cut),
         TEST(a_client_that_does_not_close_after_its_answer_is_cut),
         TEST(connections_beyond_the_limit_are_closed_at_once),

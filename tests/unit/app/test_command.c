@@ -146,6 +146,8 @@ static void ctl_takes_the_words_that_its_help_tells(void **state)
     assert_int_equal(RUN("ctl", "frobnicate"), SP_EXIT_USAGE);
     assert_int_equal(RUN("ctl", "stats", "more"), SP_EXIT_USAGE);
     assert_int_equal(RUN("ctl", "flush", "alice", "bob"), SP_EXIT_USAGE);
+    assert_int_equal(RUN("ctl", "-c", "/nonexistent/x.conf", "sessions", "--json"), SP_EXIT_UNWELL);
+    assert_int_equal(RUN("ctl", "stats", "--json"), SP_EXIT_USAGE);
 }
 
 static enum sp_exit run_nothing(const struct sp_app_args *args)

@@ -53,6 +53,7 @@ static void people_get_aligned_lines_without_colours_in_a_file(void **state)
     sp_app_print_field(&p, SP_APP_PLAIN, "mech", "");
     sp_app_print_field(&p, SP_APP_PLAIN, "mech", NULL);
     sp_app_print_number(&p, "age", 3, "s");
+    sp_app_print_flag(&p, "pinned", true);
     sp_app_print_list(&p, "groups", groups, 2);
     sp_app_print_step(&p, &search);
     sp_app_print_finding(&p, &late);
@@ -60,6 +61,7 @@ static void people_get_aligned_lines_without_colours_in_a_file(void **state)
     assert_string_equal(text, "alice, 407\n"
                               "  reason       bad_credentials\n"
                               "  age          3 s\n"
+                              "  pinned       yes\n"
                               "  groups       staff, web\n"
                               "        1.2 ms  search        ldaps://dc1: 1 match\n"
                               "                             (uid=al\\x1b[31mice)\n"
