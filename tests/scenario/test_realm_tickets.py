@@ -53,9 +53,23 @@ def test_a_version_that_the_keytab_lacks_is_named_with_both_numbers(w):
     assert "ticket for another key version" in line, line
     assert "a ticket for %s@CORP.TEST kvno 3" % service in line, line
     assert "the keytab has %s@CORP.TEST kvno 2" % service in line, line
+    assert "export the keytab anew" in line, line
     put(new, keytab)
     p.log_says("event=keytab_taken_up", 10)
     passed(ask(w, auth=as_alice(w, service).value()))
+
+
+def test_a_ticket_from_before_the_change_is_told_from_a_keytab_from_before(w):
+    p, service, keytab = rotating(w)
+    before = as_alice(w, service).value()
+    new = w.realm.other_keytab("turned-on", service + ".other")
+    w.realm.kadmin("ktadd -k %s %s" % (new, service))
+    put(new, keytab)
+    p.log_says("event=keytab_taken_up", 10)
+    challenged(ask(w, auth=before))
+    line = refused(p)
+    assert "the keytab has" in line and "%s@CORP.TEST kvno 3" % service in line, line
+    assert "the client got its ticket before the key was changed" in line and "anew)" in line and "export" not in line, line
 
 
 def test_a_handshake_of_several_legs_ends_with_the_keys_that_it_began_with(w):

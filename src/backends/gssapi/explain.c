@@ -26,22 +26,42 @@ const char *sp_gss_status_words(OM_uint32 major, OM_uint32 minor, char *out, siz
             continue;
         /* it may quote names out of the token */
         (void)sp_text_safe(sp_span_of(text.value, text.length), safe, sizeof safe);
+        /* GSS_S_FAILURE says no more than that the minor code may: it has spoken */
+        if (i == 1 && GSS_ROUTINE_ERROR(major) == GSS_S_FAILURE)
+            used = 0;
         used += (size_t)snprintf(out + used, cap - used, "%s%s", used > 0 ? ": " : "", safe);
         (void)gss_release_buffer(&ignored, &text);
     }
     return out;
 }
 
+/* keytab: "", or what it has and a semicolon. */
+static void put_refusal(struct sp_gss_leg *leg, const char *reason, const char *keytab,
+                        const char *cause, const char *library)
+{
+    leg->verdict = SP_VERDICT_DENY;
+    leg->reason = reason;
+    (void)snprintf(leg->detail, sizeof leg->detail, "client sent %s; %s%s%s%s%s", leg->sent, keytab,
+                   cause, library[0] != '\0' ? " (" : "", library, library[0] != '\0' ? ")" : "");
+}
+
+/* A refusal that does not depend on what the keytab has. */
 static void refuse(struct sp_gss_leg *leg, const char *reason, const char *cause,
                    const char *library)
 {
-    char keytab[320]; /* the cause that follows must not be cut off the log line */
+    put_refusal(leg, reason, "", cause, library);
+}
 
-    leg->verdict = SP_VERDICT_DENY;
-    leg->reason = reason;
-    (void)snprintf(leg->detail, sizeof leg->detail, "client sent %s; the keytab has %s; %s%s%s%s",
-                   leg->sent, sp_gss_keys_words(leg->keys, keytab, sizeof keytab), cause,
-                   library[0] != '\0' ? " (" : "", library, library[0] != '\0' ? ")" : "");
+/* A refusal that does. */
+static void refuse_key(struct sp_gss_leg *leg, const char *reason, const char *cause,
+                       const char *library)
+{
+    char keys[320]; /* the cause that follows must not be cut off the log line */
+    char keytab[360];
+
+    (void)snprintf(keytab, sizeof keytab, "the keytab has %s; ",
+                   sp_gss_keys_words(leg->keys, keys, sizeof keys));
+    put_refusal(leg, reason, keytab, cause, library);
 }
 
 /* ---- a ticket against the keytab ---- */
@@ -49,13 +69,14 @@ static void refuse(struct sp_gss_leg *leg, const char *reason, const char *cause
 /* How near the keytab comes to the key that a ticket asks for. */
 struct nearness {
     bool principal; /* a key of that name */
+    bool newer;     /* ... or of a higher version than the ticket's */
     bool kvno;      /* ... of that version too */
     bool etype;     /* ... and of that cipher */
 };
 
 static struct nearness look_for(const struct sp_gss_keys *keys, const struct sp_gss_ticket *ticket)
 {
-    struct nearness near = {false, false, false};
+    struct nearness near = {0};
     char service[300];
     size_t len;
     const struct sp_gss_key *list = sp_gss_keys_list(keys, &len);
@@ -65,6 +86,7 @@ static struct nearness look_for(const struct sp_gss_keys *keys, const struct sp_
         if (strcmp(list[i].principal, service) != 0)
             continue;
         near.principal = true;
+        near.newer = near.newer || (ticket->has_kvno && list[i].kvno > ticket->kvno);
         if (ticket->has_kvno && list[i].kvno != ticket->kvno)
             continue;
         near.kvno = true;
@@ -79,27 +101,31 @@ static void explain_key(struct sp_gss_leg *leg, const struct sp_gss_ticket *tick
     struct nearness near = look_for(leg->keys, ticket);
 
     if (!near.principal)
-        refuse(leg, "ticket for another service",
-               "the keytab lacks that service: the client knows the proxy by a name (an alias, a "
-               "load balancer's) whose key is not in the keytab; add the key, or set the client "
-               "to the name that the keytab has",
-               library);
+        refuse_key(leg, "ticket for another service",
+                   "the client knows the proxy by a name (an alias, a load balancer's) whose key "
+                   "the keytab lacks: add that key, or set the client to a name that the keytab "
+                   "has",
+                   library);
+    else if (!near.kvno && near.newer)
+        refuse_key(leg, "ticket for another key version",
+                   "the client got its ticket before the key was changed: get a new one (klist "
+                   "purge, or log on anew), or keep the old key in the keytab too",
+                   library);
     else if (!near.kvno)
-        refuse(leg, "ticket for another key version",
-               "the key was changed: where the ticket's version is the higher, export a new "
-               "keytab; where it is the lower, the client holds an old ticket (klist purge, or "
-               "log on anew), and keeping the old key in the keytab too would serve it",
-               library);
+        refuse_key(leg, "ticket for another key version",
+                   "the key was changed after the keytab was written: export the keytab anew",
+                   library);
     else if (!near.etype)
-        refuse(leg, "ticket with another cipher",
-               "the keytab lacks the key of that cipher: export the keytab with all ciphers of "
-               "the account, or let the account use what the keytab has",
-               library);
+        refuse_key(leg, "ticket with another cipher",
+                   "the keytab lacks the key of that cipher: export the keytab with all ciphers "
+                   "of the account, or let the account use what the keytab has",
+                   library);
     else
-        refuse(leg, "ticket does not decrypt",
-               "name, version and cipher match but the key differs: the keytab was made before "
-               "the password was last set, or for another account of that name; export it anew",
-               library);
+        refuse_key(leg, "ticket does not decrypt",
+                   "name, version and cipher match but the key differs: the keytab was made "
+                   "before the password was last set, or for another account of that name; export "
+                   "it anew",
+                   library);
 }
 
 /* ---- what the library said ---- */
@@ -254,7 +280,7 @@ void sp_gss_explain(struct sp_gss_leg *leg, const struct sp_gss_xray *xray, OM_u
     } else if (xray->inner == SP_GSS_INNER_AP_REQ) {
         explain_key(leg, &xray->ticket, library);
     } else {
-        refuse(leg, "handshake refused", "no mechanism that is configured here can use it",
-               library);
+        refuse_key(leg, "handshake refused", "no mechanism that is configured here can use it",
+                   library);
     }
 }

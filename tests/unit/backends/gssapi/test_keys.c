@@ -46,6 +46,7 @@ static void a_ticket_of_a_version_that_the_keytab_lacks_is_explained_with_both(v
     assert_string_equal(answer.reason, "ticket for another key version");
     assert_non_null(strstr(answer.detail, "kvno 3"));
     assert_non_null(strstr(answer.detail, "kvno 2"));
+    assert_non_null(strstr(answer.detail, "export the keytab anew (Request ticket server "));
 }
 
 static void a_key_that_differs_under_the_same_version_is_explained(void **state)
