@@ -40,7 +40,8 @@ static const char *remedy_of(enum sp_ldap_fault fault)
         return "give the server a certificate that is in date and carries the name in uris, and "
                "let tls_ca name the authority that signed it";
     case SP_LDAP_FAULT_SERVICE:
-        return "look at bind_dn and bind_password_file (or client_keytab and bind_principal)";
+        return "give bind_password_file the account's password and bind_dn its whole DN (with "
+               "sasl: client_keytab and bind_principal), and reload";
     case SP_LDAP_FAULT_NONE:
     case SP_LDAP_FAULT_STOPPED:
     case SP_LDAP_FAULT_FULL:
@@ -101,7 +102,7 @@ static void examine_base(struct examination *e, const struct sp_ldap_uri *uri,
     snprintf(state, sizeof(state), "%s: %s", base,
              result == LDAP_SUCCESS ? "exists" : ldap_err2string(result));
     tell(e, result == LDAP_SUCCESS, what, state,
-         "correct the key, or let the service identity read that entry");
+         "correct that DN in the configuration, or let the service identity read its entry");
 }
 
 /* A certificate that has expired already did not verify: tell of one that will soon. */

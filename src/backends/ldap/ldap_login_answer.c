@@ -69,11 +69,17 @@ static void cannot(struct sp_ldap_login *login, struct sp_ldap_judgement judgeme
 
 static void found_nobody(struct sp_ldap_login *login, int matches)
 {
-    sp_ldap_login_trace(login, "search", sp_buf_span(&login->text).base,
-                        matches == 0 ? "no match" : "more than one match");
-    sp_ldap_login_detail(login, matches == 0
-                                    ? "no entry matches the filter"
-                                    : "more than one entry matches the filter: nobody is meant");
+    const char *base = login->base.backend->config->options->base;
+    char words[320];
+
+    snprintf(words, sizeof(words), "%s below %s", matches == 0 ? "no match" : "more than one match",
+             base);
+    sp_ldap_login_trace(login, "search", sp_buf_span(&login->text).base, words);
+    sp_ldap_login_detail(login,
+                         matches == 0
+                             ? "no entry below %s matches the filter"
+                             : "more than one entry below %s matches the filter: nobody is meant",
+                         base);
     sp_ldap_login_finish(login, SP_VERDICT_UNKNOWN_USER,
                          matches == 0 ? "no such user" : "name is not unique");
 }
@@ -156,7 +162,8 @@ static void walked(struct sp_ldap_login *login)
 {
     char words[64];
 
-    snprintf(words, sizeof(words), "%zu groups", login->groups.dns_len);
+    snprintf(words, sizeof(words), "%zu group%s", login->groups.dns_len,
+             login->groups.dns_len == 1 ? "" : "s");
     sp_ldap_login_trace(login, "groups", sp_buf_span(&login->text).base, words);
     sp_ldap_login_finish(login, SP_VERDICT_ALLOW,
                          login->ask == SP_AUTH_GROUPS ? "groups known" : "success");
@@ -288,7 +295,8 @@ void sp_ldap_login_bound(struct sp_ldap_login *login, LDAP *ld, LDAPMessage *ans
     drop_outcome(&out);
     if (login->tracer != NULL) {
         snprintf(told, sizeof(told), "%s: %s", judgement.reason, words);
-        sp_ldap_login_trace(login, "bind", login->dn, told);
+        sp_ldap_login_trace(login, "bind", login->dn,
+                            judgement.verdict == SP_VERDICT_ALLOW ? judgement.reason : told);
     }
     act_on_bind(login, judgement, words);
 }

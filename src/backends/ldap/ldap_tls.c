@@ -49,6 +49,17 @@ static bool expect_name(SSL *tls, const struct sp_ldap_uri *uri)
     return SSL_set_tlsext_host_name(tls, uri->host) == 1 && SSL_set1_host(tls, uri->host) == 1;
 }
 
+static const char *hint_of(long verdict)
+{
+    switch (verdict) {
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH: return " (it must carry the name in uris)";
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID: return " (renew it, or look at the clocks)";
+    default: return " (tls_ca names the authorities that are trusted)";
+    }
+}
+
 static enum sp_err handshake_failed(struct sp_ldap_dialling *d, SSL *tls, int reason)
 {
     long verdict = SSL_get_verify_result(tls);
@@ -59,9 +70,7 @@ static enum sp_err handshake_failed(struct sp_ldap_dialling *d, SSL *tls, int re
     if (verdict != X509_V_OK) {
         err = sp_ldap_dial_fail(d, SP_LDAP_FAULT_TLS, "the certificate of %s does not verify: %s%s",
                                 d->uri->host, X509_verify_cert_error_string(verdict),
-                                verdict == X509_V_ERR_HOSTNAME_MISMATCH
-                                    ? " (it must carry the name in uris)"
-                                    : " (tls_ca names the authorities that are trusted)");
+                                hint_of(verdict));
     } else {
         err = sp_ldap_dial_fail(d, SP_LDAP_FAULT_TLS, "TLS handshake failed: %s",
                                 words != NULL                 ? words
