@@ -139,5 +139,5 @@ void sp_answer_unavailable(struct sp_auth_conn **slot, bool overloaded,
     answer->retry_after_s = overloaded ? 1 : SP_AUTH_RETRY_S;
     answer->why = why != NULL  ? why
                   : overloaded ? "too many logins are under way"
-                               : "no directory answers";
+                               : "the directory could not be asked";
 }

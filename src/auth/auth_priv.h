@@ -209,6 +209,7 @@ struct sp_basic_walk {
     bool ready;          /* key and name are those of `at`, and nothing is kept for it */
     bool skipped;        /* a backend could not answer */
     bool overloaded;     /* for lack of room */
+    const char *silence; /* why it could not, in its words; NULL: it has none */
     bool asked;          /* not from the cache alone */
     uint64_t age_ms;     /* of what the cache said last */
     const char *backend; /* the last one that was looked at or asked; NULL: none */

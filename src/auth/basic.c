@@ -148,8 +148,8 @@ static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outco
                                    .age_ms = w->age_ms,
                                    .reason = "unknown user"};
     if (w->skipped)
-        *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
-                                       .overloaded = w->overloaded};
+        *outcome = (struct sp_outcome){
+            .verdict = SP_VERDICT_UNAVAILABLE, .overloaded = w->overloaded, .reason = w->silence};
 }
 
 /* ---- walking ---- */
@@ -205,6 +205,7 @@ static bool take_outcome(struct sp_auth_engine *engine, struct sp_basic_walk *w,
     }
     w->skipped = true;
     w->overloaded = outcome->overloaded;
+    w->silence = outcome->reason;
     w->at++;
     return false;
 }
@@ -234,6 +235,7 @@ static enum walk_step walk_on(struct sp_auth_engine *engine, struct sp_basic_wal
 
             if (err != SP_OK && err != SP_ERR_NOT_FOUND) {
                 w->skipped = w->overloaded = true;
+                w->silence = NULL;
             } else if (err == SP_OK && take_kept(engine, w, client, outcome)) {
                 return walk_ends(engine, w, client, tracer, outcome);
             }
@@ -392,6 +394,7 @@ void sp_basic_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
     walk.password = basic.password;
     walk.at = 0;
     walk.ready = walk.skipped = walk.overloaded = walk.asked = false;
+    walk.silence = NULL;
     walk.age_ms = SP_AGE_UNKNOWN;
     walk.backend = NULL;
     walk.name_len = 0;

@@ -207,7 +207,10 @@ static void strange_scheme(struct sp_auth_engine *engine, struct sp_auth_conn **
                 SP_SPAN_ARG(q->id), sp_addr_ip_text(q->client, client), known_scheme(c->scheme),
                 ours ? "not offered on this listener" : "not a scheme of ours");
     sp_answer_refuse(engine, conn, q->listen_index, &about,
-                     ours ? "this scheme is not offered here" : "this scheme is not known here",
+                     !ours ? "this scheme is not known here"
+                     : c->kind == SP_CREDENTIAL_BASIC
+                         ? "this listener does not offer Basic; see its offer and tls_certificate"
+                         : "this listener does not offer this scheme; see its offer",
                      answer);
     if (answer->state == SP_AUTH_CHALLENGE && !ours)
         answer->reason = SP_REASON_NO_CREDENTIALS; /* none that we could read */

@@ -231,6 +231,7 @@ static void a_silent_directory_is_503_and_nothing_is_kept(void **state)
     r = rig_ask(&rig, &conn, rig_basic("alice", "secret"));
     assert_int_equal(r.state, SP_AUTH_UNAVAILABLE);
     assert_int_equal(r.reason, SP_REASON_DIRECTORY_UNAVAILABLE);
+    assert_string_equal(r.why, "the fake is down"); /* the backend's own words */
     assert_true(r.retry_after_s > 0);
     dir->down = false;
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_PASSED);
