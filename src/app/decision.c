@@ -53,7 +53,7 @@ static void put_sent(struct sp_app_printer *p, const struct sp_decision *d)
         (void)snprintf(sent, sizeof(sent), "Negotiate%s%.*s", mech.len > 0 ? ", " : "",
                        SP_SPAN_ARG(mech));
     else if (unread)
-        (void)snprintf(sent, sizeof(sent), "credentials of a scheme that is not offered");
+        (void)snprintf(sent, sizeof(sent), "credentials of a scheme that is not taken here");
     sp_app_print_field(p, SP_APP_PLAIN, "sent", sent);
 }
 

@@ -57,12 +57,11 @@ static void show_auth(struct sp_app_printer *p, const json_t *d)
     sp_app_print_field(p, SP_APP_PLAIN, "sent", text_of(d, "sent"));
     if (strcmp(text_of(d, "auth"), "none") == 0)
         return;
-    (void)snprintf(known, sizeof(known), "%s, from the %s", text_of(d, "backend"),
-                   text_of(d, "auth"));
+    (void)snprintf(known, sizeof(known), "%s", text_of(d, "backend"));
     if (age != NULL)
         (void)snprintf(known, sizeof(known), "%s, from the %s: %llu s old", text_of(d, "backend"),
                        text_of(d, "auth"), number_of(d, "age_s"));
-    sp_app_print_field(p, SP_APP_PLAIN, "known by", known);
+    sp_app_print_field(p, SP_APP_PLAIN, "decided by", known);
 }
 
 static void show_groups(struct sp_app_printer *p, const json_t *d)
