@@ -1,6 +1,7 @@
 """Client sides of a Negotiate handshake, token by token, with Debian's python3-gssapi."""
 
 import base64
+import contextlib
 import hashlib
 import os
 import ssl
@@ -27,8 +28,7 @@ class Initiator:
             flags.append(gssapi.RequirementFlag.mutual_authentication)
         if dce:
             flags.append(gssapi.RequirementFlag.dce_style)
-        with _environment:
-            self._enter()
+        with self._own_environment():
             creds = None
             if ntlm_user is not None:
                 name = gssapi.Name(ntlm_user, gssapi.NameType.user)
@@ -38,13 +38,24 @@ class Initiator:
                 name=target, creds=creds, mech=mech, flags=_sum(flags),
                 usage="initiate", channel_bindings=bindings)
 
-    def _enter(self):
-        os.environ.update(self._env)
+    @contextlib.contextmanager
+    def _own_environment(self):
+        """Nothing of it stays for the next one: an NTLM identity would be one more mechanism to offer."""
+        with _environment:
+            before = {name: os.environ.get(name) for name in self._env}
+            os.environ.update(self._env)
+            try:
+                yield
+            finally:
+                for name, value in before.items():
+                    if value is None:
+                        del os.environ[name]
+                    else:
+                        os.environ[name] = value
 
     def step(self, token=None):
         """The next token, or None when there is none to send."""
-        with _environment:
-            self._enter()
+        with self._own_environment():
             return self.context.step(token)
 
     @property
