@@ -181,6 +181,15 @@ def test_each_resolved_address_is_decided_on_its_own(w):
         inside.stop()
 
 
+def test_an_address_that_may_be_tried_lets_no_other_be(w):
+    config = w.config()
+    config.rule("not there", action="deny", to=["10.99.0.20"]).rule("rest")
+    w.start(config)
+    for _ in range(4):
+        own(ask(w, "http://halfopen.corp.test/echo", auth=ALICE), 502, "connect_failed")
+    assert not w.odd.heads
+
+
 def test_connect_ports_and_ports_are_kept(w):
     p = w.start()
     own(connect(w, "odd.corp.test:22"), 403, "denied")

@@ -36,6 +36,7 @@ def names():
     known[host("mixed")] = ["127.0.0.1", ADDRESSES["odd"]]            # one address denied, one not
     known[host("six")] = ["fd99::20", ADDRESSES["odd"]]               # both families
     known[host("halfdead")] = [ADDRESSES["dead"], ADDRESSES["odd"]]   # the first address never answers
+    known[host("halfopen")] = [ADDRESSES["other-client"], ADDRESSES["odd"]]   # nothing listens at the first
     known[host("alias")] = [ADDRESSES["proxy"]]
     known[host("refusing")] = [ADDRESSES["other-client"]]             # nothing listens there
     return known
