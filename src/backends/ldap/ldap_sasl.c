@@ -23,7 +23,9 @@ static uint64_t renew_after_ms(OM_uint32 lifetime_s)
 {
     uint64_t lifetime_ms = (uint64_t)lifetime_s * 1000;
 
-    return lifetime_s > 2 * RENEW_MARGIN_S ? lifetime_ms - RENEW_MARGIN_S * 1000 : lifetime_ms / 2;
+    if (lifetime_s > 2 * RENEW_MARGIN_S)
+        return lifetime_ms - RENEW_MARGIN_S * 1000;
+    return lifetime_s > 0 ? lifetime_ms / 2 : 1; /* it has ended already: at once. 0 says never. */
 }
 
 static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)
