@@ -47,23 +47,6 @@ static uint32_t short_ms(uint64_t ms)
 
 /* ---- writing ---- */
 
-/* Most texts are short: two moves, which overlap, in place of a call. */
-static inline void copy(char *to, const char *from, size_t len)
-{
-    if (len > 32 || len < 4) {
-        memcpy(to, from, len);
-    } else if (len >= 16) {
-        memcpy(to, from, 16);
-        memcpy(to + len - 16, from + len - 16, 16);
-    } else if (len >= 8) {
-        memcpy(to, from, 8);
-        memcpy(to + len - 8, from + len - 8, 8);
-    } else {
-        memcpy(to, from, 4);
-        memcpy(to + len - 4, from + len - 4, 4);
-    }
-}
-
 static void write_numbers(struct sp_trace_record *at, const struct sp_decision *d)
 {
     at->conn = d->conn;
@@ -81,7 +64,7 @@ static char *write_text(char *to, struct sp_span text, size_t max, uint16_t *len
 {
     size_t len = text.len < max ? text.len : max;
 
-    copy(to, text.base, len);
+    memcpy(to, text.base, len);
     if (len < text.len)
         memcpy(to + len - 3, "...", 3);
     *len_out = (uint16_t)len;
