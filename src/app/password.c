@@ -25,8 +25,14 @@ static void on_signal(int number)
 static bool wait_for(int fd, const sigset_t *let_in)
 {
     struct pollfd wanted = {.fd = fd, .events = POLLIN};
+    int ready;
 
-    return let_in == NULL || ppoll(&wanted, 1, NULL, let_in) == 1;
+    if (let_in == NULL)
+        return true;
+    do
+        ready = ppoll(&wanted, 1, NULL, let_in);
+    while (ready < 0 && errno == EINTR && last_signal == 0); /* stopped and continued by others */
+    return ready == 1;
 }
 
 /* Up to the line's end, byte by byte: what follows is not ours. `let_in` NULL: no signal is kept
