@@ -28,7 +28,8 @@ void sp_ldap_pace_init(struct sp_ldap_pace *pace, unsigned max);
 /* A bind has to wait: the limit is used up. */
 void sp_ldap_pace_full(struct sp_ldap_pace *pace);
 /* A bind succeeded after so long. (Others are no measure: a directory says no to somebody it does
- * not know without any work.) True: the limit has changed. */
+ * not know without any work. So while nothing but wrong passwords comes, a lowered limit stays.)
+ * True: the limit has changed. */
 bool sp_ldap_pace_ended(struct sp_ldap_pace *pace, uint64_t took_us);
 
 #endif
