@@ -171,5 +171,6 @@ def test_a_drained_connection_that_goes_on_asking_gets_its_answer_whole(w):
         time.sleep(0.1)
         body += c.read_to_end()
     assert len(body) == size, "%d of %d bytes came" % (len(body), size)
+    assert p.proc.popen.wait(10 * w.patience) == 0
     assert p.stop() == 0
     w._proxies.remove(p)

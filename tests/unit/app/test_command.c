@@ -158,7 +158,8 @@ static enum sp_exit run_nothing(const struct sp_app_args *args)
 
 static void a_flag_takes_a_word_only_where_its_table_says_so(void **state)
 {
-    static const struct sp_app_flag flags[] = {{"--json", false}, {"--backend", true}, {NULL}};
+    static const struct sp_app_flag flags[] = {
+        {"--json", false}, {"--backend", true}, {NULL, false}};
     static const struct sp_app_command command = {
         .name = "probe", .usage = "", .flags = flags, .operands_max = 1, .run = run_nothing};
     struct sp_app_args args = {.command = &command};

@@ -354,8 +354,7 @@ static void urls_move_a_question_and_do_not_change_it(void **state)
                                       "ldap:///dc=test",
                                       "ldap://dc1.corp.test",
                                       "ldaps://dc1/dc=test??sub?(uid=root)",
-                                      "ldaps://dc1/dc=test???"
-                                      "?!1.2.3=x"};
+                                      "ldaps://dc1/dc=test??\?\?!1.2.3=x"};
     struct sp_ldap_lead lead;
     struct sp_ldap_lead other;
 
