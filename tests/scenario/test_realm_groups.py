@@ -1,6 +1,6 @@
 """Groups from the ticket's PAC: SIDs in rules, alone and together with a directory's names."""
 
-from common import ECHO, ask, own, passed
+from common import ECHO, ask, own, passed, request
 
 DOMAIN = "S-1-5-21-397955417-626881126-188441444"
 LOGON = ("domain=" + DOMAIN, "rid=513", "rid=1105", "extra=S-1-18-1", "resource_domain=S-1-5-21-1-2-3", "resource=77")
@@ -71,3 +71,23 @@ def test_an_unknown_backend_after_pac_is_a_configuration_error(w):
     config = config_of(w, "pac+elsewhere")
     status, out, err = w.command("check", "-c", config.write())
     assert status == 1 and 'there is no backend "elsewhere"' in out + err, (status, out, err)
+
+
+def test_a_burst_of_tickets_asks_the_directory_once_for_the_users_groups(w):
+    config = config_of(w, "corp-ldap")
+    config.top["workers"] = 2
+    config.rule("admins", groups=["admins"])
+    w.start(config)
+    clients = [w.wire() for _ in range(20)]
+    try:
+        w.dc1.hang()
+        for c in clients:
+            c.send(request("GET", ECHO, auth=w.initiator("alice").value()))
+        w.dc1.wake()
+        for c in clients:
+            passed(c.answer())
+    finally:
+        w.dc1.wake()
+        for c in clients:
+            c.close()
+    assert len(w.ldap.searches()) == 2, "one for the person, one for the groups: %s" % w.ldap.searches()
