@@ -78,11 +78,12 @@ def test_a_burst_of_tickets_asks_the_directory_once_for_the_users_groups(w):
     config.top["workers"] = 2
     config.rule("admins", groups=["admins"])
     w.start(config)
-    clients = [w.wire() for _ in range(20)]
+    tickets = [w.initiator("alice").value() for _ in range(20)]
+    clients = [w.wire() for _ in tickets]
     try:
         w.dc1.hang()
-        for c in clients:
-            c.send(request("GET", ECHO, auth=w.initiator("alice").value()))
+        for c, ticket in zip(clients, tickets):
+            c.send(request("GET", ECHO, auth=ticket))
         w.dc1.wake()
         for c in clients:
             passed(c.answer())
