@@ -125,22 +125,16 @@ static void show(struct sp_app_printer *p, const json_t *d)
 
 /* ---- a line ---- */
 
-bool sp_app_decision_show(struct sp_app_printer *printer, struct sp_span line)
+static void show_line(struct sp_app_printer *p, const json_t *object)
 {
-    json_t *object;
-
-    if (printer->json)
-        return sp_app_print_line(printer, line);
-    object = json_loadb(line.base, line.len, 0, NULL);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return false;
-    }
     if (json_object_get(object, "lost") != NULL)
-        sp_app_print_heading(printer, SP_APP_BAD, "%llu more went by faster than they were read",
+        sp_app_print_heading(p, SP_APP_BAD, "%llu more went by faster than they were read",
                              number_of(object, "lost"));
     else
-        show(printer, object);
-    json_decref(object);
-    return sp_app_print_end(printer);
+        show(p, object);
+}
+
+bool sp_app_decision_show(struct sp_app_printer *printer, struct sp_span line)
+{
+    return sp_app_print_shown(printer, line, show_line);
 }

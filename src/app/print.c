@@ -310,6 +310,23 @@ bool sp_app_print_line(struct sp_app_printer *printer, struct sp_span line)
     return !printer->failed;
 }
 
+bool sp_app_print_shown(struct sp_app_printer *printer, struct sp_span line,
+                        void (*show)(struct sp_app_printer *printer, const json_t *object))
+{
+    json_t *object;
+
+    if (printer->json)
+        return sp_app_print_line(printer, line);
+    object = json_loadb(line.base, line.len, 0, NULL);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return false;
+    }
+    show(printer, object);
+    json_decref(object);
+    return sp_app_print_end(printer);
+}
+
 bool sp_app_print_end(struct sp_app_printer *printer)
 {
     if (printer->json) {

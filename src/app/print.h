@@ -44,6 +44,13 @@ void sp_app_print_no_steps(struct sp_app_printer *printer);
 void sp_app_print_finding(struct sp_app_printer *printer, const struct sp_auth_finding *finding);
 /* A line that is in its form already. False: as below. */
 bool sp_app_print_line(struct sp_app_printer *printer, struct sp_span line) SP_MUST_CHECK;
+/* A line that a server wrote for programs: passed on as it is, or shown to people by `show`, which
+ * is given the line's JSON object (jansson's), borrowed. False: it is no such line, or could not be
+ * printed. */
+struct json_t;
+bool sp_app_print_shown(struct sp_app_printer *printer, struct sp_span line,
+                        void (*show)(struct sp_app_printer *printer,
+                                     const struct json_t *object)) SP_MUST_CHECK;
 /* One thing has been told whole. False: it, or one before it, could not be printed. */
 bool sp_app_print_end(struct sp_app_printer *printer) SP_MUST_CHECK;
 

@@ -68,16 +68,5 @@ static void show(struct sp_app_printer *p, const json_t *o)
 
 bool sp_app_sessions_show(struct sp_app_printer *printer, struct sp_span line)
 {
-    json_t *object;
-
-    if (printer->json)
-        return sp_app_print_line(printer, line);
-    object = json_loadb(line.base, line.len, 0, NULL);
-    if (!json_is_object(object)) {
-        json_decref(object);
-        return false;
-    }
-    show(printer, object);
-    json_decref(object);
-    return sp_app_print_end(printer);
+    return sp_app_print_shown(printer, line, show);
 }
