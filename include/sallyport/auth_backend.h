@@ -26,12 +26,13 @@
 #include "sallyport/base.h"
 #include "sallyport/option.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <uv.h>
 
 /* Checked when the plugin is loaded: another number is refused. Raised when anything here changes.
  */
-#define SP_AUTH_ABI_VERSION    1u
+#define SP_AUTH_ABI_VERSION    2u
 #define SP_AUTH_BACKEND_SYMBOL "sp_auth_backend"
 
 enum sp_verdict {
@@ -175,6 +176,20 @@ struct sp_auth_findings {
     void (*add)(struct sp_auth_findings *findings, const struct sp_auth_finding *finding);
 };
 
+/* How one of those who are asked does just now. Borrowed for the call. */
+struct sp_auth_sight {
+    const char *server; /* as configured */
+    bool well;          /* it can be asked */
+    const char *words;  /* what is wrong; NULL when well. No secrets. */
+    uint64_t micros;    /* how long its answer took, or was waited for */
+};
+
+/* Where sights go, and whether they are still wanted. */
+struct sp_auth_looking {
+    void (*seen)(struct sp_auth_looking *looking, const struct sp_auth_sight *sight);
+    const atomic_bool *stop; /* true: end early */
+};
+
 /* What the engine needs to know of a config. */
 struct sp_auth_traits {
     const char *groups_from; /* name of a backend with SP_AUTH_GROUPS that is asked after ALLOW; ""
@@ -239,6 +254,12 @@ struct sp_auth_backend_ops {
     /* Look at everything that can be wrong and say what to do (`sallyport doctor`). May block, runs
      * outside any worker. NULL: nothing to look at. Returns how many findings were not well. */
     unsigned (*diagnose)(struct sp_auth_config *config, struct sp_auth_findings *findings);
+
+    /* Can those who are asked be asked now? Tells of each of them once, whether people come or not:
+     * every few seconds while something is wrong, else some times a minute. Runs on a pool thread,
+     * may block, ends within a bound of its own, proves no person's password and disturbs no
+     * worker. NULL: nobody outside is asked, so this backend can always answer. */
+    void (*look)(struct sp_auth_config *config, struct sp_auth_looking *looking);
 };
 
 #endif

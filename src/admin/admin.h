@@ -27,6 +27,8 @@ struct sp_admin_events {
     void (*flush)(void *owner, struct sp_span user);
     /* May a load balancer send work here? When not, `words` says why. */
     bool (*ready)(void *owner, struct sp_buf *words);
+    /* Does every part of the process go on? When not, `words` says which does not. */
+    bool (*alive)(void *owner, struct sp_buf *words);
     /* What was decided about an id, a user or a client. SP_ERR_NOT_FOUND: nothing is known; any
      * other: it could not be told. */
     enum sp_err (*why)(void *owner, struct sp_span word, struct sp_buf *words);

@@ -10,6 +10,7 @@
 #define SP_ADMIN_CONNS_MAX   64
 #define SP_ADMIN_DEADLINE_MS 10000 /* for a question, and again for taking the answer */
 #define SP_ADMIN_HEAD_MAX    8192
+#define SP_ADMIN_WORDS_MAX   16384
 #define SP_ADMIN_ANSWER_MAX  (16u * 1024 * 1024)
 
 enum sp_admin_kind { SP_ADMIN_HTTP, SP_ADMIN_CONTROL };

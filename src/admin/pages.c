@@ -16,26 +16,33 @@ struct page {
 #define METRICS "text/plain; version=0.0.4; charset=utf-8"
 #define HTML    "text/html; charset=utf-8"
 
-static enum sp_err page_health(struct sp_admin *admin, struct page *page)
-{
-    (void)admin;
-    return sp_buf_append(&page->body, SP_SPAN_LIT("ok\n"));
-}
-
-static enum sp_err page_ready(struct sp_admin *admin, struct page *page)
+/* 200 and one word, or 503 with another and what is wrong. */
+static enum sp_err judge(struct sp_admin *admin, struct page *page,
+                         bool (*is_well)(void *owner, struct sp_buf *words), const char *yes,
+                         const char *no)
 {
     struct sp_buf words;
-    bool ready;
+    bool well;
     enum sp_err err;
 
-    sp_buf_init(&words, 4096);
-    ready = admin->events.ready == NULL || admin->events.ready(admin->events.owner, &words);
-    page->status = ready ? 200 : 503;
-    err = sp_buf_append(&page->body, ready ? SP_SPAN_LIT("ready\n") : SP_SPAN_LIT("not ready\n"));
+    sp_buf_init(&words, SP_ADMIN_WORDS_MAX);
+    well = is_well == NULL || is_well(admin->events.owner, &words);
+    page->status = well ? 200 : 503;
+    err = sp_buf_append(&page->body, sp_span_cstr(well ? yes : no));
     if (err == SP_OK)
         err = sp_buf_append(&page->body, sp_buf_span(&words));
     sp_buf_fini(&words);
     return err;
+}
+
+static enum sp_err page_health(struct sp_admin *admin, struct page *page)
+{
+    return judge(admin, page, admin->events.alive, "ok\n", "not ok\n");
+}
+
+static enum sp_err page_ready(struct sp_admin *admin, struct page *page)
+{
+    return judge(admin, page, admin->events.ready, "ready\n", "not ready\n");
 }
 
 static enum sp_err page_metrics(struct sp_admin *admin, struct page *page)

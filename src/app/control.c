@@ -39,23 +39,6 @@ static void on_flush(void *owner, struct sp_span user)
     sp_auth_shared_flush(&server->shared, user);
 }
 
-static bool on_ready(void *owner, struct sp_buf *words)
-{
-    const struct sp_server *server = owner;
-    const char *text = NULL;
-
-    switch (server->state) {
-    case SP_SERVER_STARTING: text = "workers are starting\n"; break;
-    case SP_SERVER_SERVING:
-    case SP_SERVER_RELOADING: return true;
-    case SP_SERVER_DRAINING: text = "draining: nothing new is accepted\n"; break;
-    case SP_SERVER_ENDED: text = "ended\n"; break;
-    }
-    if (sp_buf_append(words, sp_span_cstr(text)) != SP_OK)
-        sp_buf_reset(words); /* the verdict counts, its words may be lost */
-    return false;
-}
-
 /* ---- decisions ---- */
 
 #define WHY_CHAINS 10                  /* of the last ones */
@@ -181,7 +164,8 @@ enum sp_err sp_server_control_open(struct sp_server *server)
     const struct sp_admin_events events = {.reload = on_reload,
                                            .drain = on_drain,
                                            .flush = on_flush,
-                                           .ready = on_ready,
+                                           .ready = sp_server_is_ready,
+                                           .alive = sp_server_is_alive,
                                            .why = on_why,
                                            .follow = on_follow,
                                            .follow_read = on_follow_read,

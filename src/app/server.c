@@ -70,6 +70,7 @@ static void end(struct sp_server *server)
 {
     sp_server_enter(server, SP_SERVER_ENDED);
     sp_timer_stop(&server->watch_timer);
+    sp_server_vitals_close(server);
     sp_server_signals_close(server);
     sp_admin_close(&server->admin);
     sp_loop_stop(server->loop);
@@ -203,7 +204,7 @@ static void take_down(struct sp_server *server)
 /* The loop runs even if not all could be started: those that were have to end on it. */
 static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
 {
-    bool well = sp_server_signals_open(server) == SP_OK &&
+    bool well = sp_server_signals_open(server) == SP_OK && sp_server_vitals_open(server) == SP_OK &&
                 sp_server_control_open(server) == SP_OK && start_workers(server, sockets) == SP_OK;
 
     if (!well) {

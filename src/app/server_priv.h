@@ -50,6 +50,8 @@ struct sp_server {
     unsigned gatherings;    /* of sessions, under way */
     struct sp_admin *admin; /* NULL: none was asked for, or it could not be */
 
+    struct sp_server_vitals *vitals; /* vitals.c's own */
+
     struct sp_timer watch_timer;
     struct sp_work watch_work; /* looks at watched files; one at a time */
     struct sp_auth_plan *watch_plan;
@@ -71,6 +73,14 @@ enum sp_err sp_server_control_open(struct sp_server *server) SP_MUST_CHECK;
 
 /* Any worker's thread: those who follow decisions have something to read. */
 void sp_server_on_traced(void *owner);
+
+/* ---- vitals.c ---- */
+enum sp_err sp_server_vitals_open(struct sp_server *server) SP_MUST_CHECK;
+/* Its loop waits for what is under way. */
+void sp_server_vitals_close(struct sp_server *server);
+/* As struct sp_admin_events has them. */
+bool sp_server_is_ready(void *owner, struct sp_buf *words);
+bool sp_server_is_alive(void *owner, struct sp_buf *words);
 
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */

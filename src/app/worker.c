@@ -36,8 +36,11 @@ struct sp_app_worker {
     bool drain_posted; /* main thread */
     bool hurry_posted; /* main thread */
 
+    atomic_bool beat_posted;
+    uint64_t beat_ms; /* main thread: of its clock */
+
     /* letters: to the worker, and to the main thread */
-    struct sp_mail apply, drain, hurry;
+    struct sp_mail apply, drain, hurry, beat;
     struct sp_mail up, applied, ended;
 };
 
@@ -104,6 +107,13 @@ static void on_drain(struct sp_mail *mail)
 static void on_hurry(struct sp_mail *mail)
 {
     drain_proxy(sp_container_of(mail, struct sp_app_worker, hurry));
+}
+
+static void on_beat(struct sp_mail *mail)
+{
+    struct sp_app_worker *worker = sp_container_of(mail, struct sp_app_worker, beat);
+
+    atomic_store_explicit(&worker->beat_posted, false, memory_order_release);
 }
 
 static void on_apply(struct sp_mail *mail)
@@ -251,6 +261,7 @@ struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_l
     worker->apply.deliver = on_apply;
     worker->drain.deliver = on_drain;
     worker->hurry.deliver = on_hurry;
+    worker->beat.deliver = on_beat;
     worker->up.deliver = on_up;
     worker->applied.deliver = on_applied;
     worker->ended.deliver = on_ended;
@@ -305,6 +316,23 @@ void sp_app_worker_list(struct sp_app_worker *worker, struct sp_app_worker_list 
     list->answer.deliver = on_list_answer;
     if (!post(worker, &list->ask))
         tell_main(worker, &list->answer); /* in a later turn, like any other answer */
+}
+
+void sp_app_worker_beat(struct sp_app_worker *worker)
+{
+    if (atomic_load_explicit(&worker->beat_posted, memory_order_acquire))
+        return;
+    worker->beat_ms = sp_loop_now_ms(worker->main_loop);
+    atomic_store_explicit(&worker->beat_posted, true, memory_order_relaxed);
+    if (!post(worker, &worker->beat))
+        atomic_store_explicit(&worker->beat_posted, false, memory_order_relaxed);
+}
+
+uint64_t sp_app_worker_silent_ms(const struct sp_app_worker *worker)
+{
+    if (!atomic_load_explicit(&worker->beat_posted, memory_order_acquire))
+        return 0;
+    return sp_loop_now_ms(worker->main_loop) - worker->beat_ms;
 }
 
 void sp_app_worker_free(struct sp_app_worker **worker)

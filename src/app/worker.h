@@ -42,6 +42,11 @@ void sp_app_worker_apply(struct sp_app_worker *worker, struct sp_proxy_snapshot 
 void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms);
 /* What are its sessions? One that has ended has none. Any number at a time. */
 void sp_app_worker_list(struct sp_app_worker *worker, struct sp_app_worker_list *list);
+/* About once a second: a letter that only a turning loop delivers. */
+void sp_app_worker_beat(struct sp_app_worker *worker);
+/* For how long such a letter has not been delivered; 0: none is on its way, or the loop has ended.
+ */
+uint64_t sp_app_worker_silent_ms(const struct sp_app_worker *worker);
 /* After `ended`, and after the main loop: joins the thread. */
 void sp_app_worker_free(struct sp_app_worker **worker);
 

@@ -172,6 +172,12 @@ void sp_stats_auth(struct sp_stats_backend *backend, enum sp_auth_count result, 
     (void)atomic_fetch_add_explicit(&backend->time.micros, micros, memory_order_relaxed);
 }
 
+uint64_t sp_stats_auth_count(const struct sp_stats_backend *backend, enum sp_auth_count result)
+{
+    return backend != NULL ? atomic_load_explicit(&backend->results[result], memory_order_relaxed)
+                           : 0;
+}
+
 /* ---- metrics ---- */
 
 static const char *help_of(const char *name, const char *help)

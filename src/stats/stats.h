@@ -51,6 +51,8 @@ struct sp_stats_backend *sp_stats_backend(
     const char *name); /* any thread; the same for the same name; NULL: no memory */
 void sp_stats_auth(struct sp_stats_backend *backend, enum sp_auth_count result,
                    uint64_t micros); /* any thread */
+uint64_t sp_stats_auth_count(const struct sp_stats_backend *backend,
+                             enum sp_auth_count result); /* any thread; 0 where NULL */
 
 /* The plugin's metrics (struct sp_auth_host), `name` with or without "sallyport_", `labels`
  * complete and escaped. The same series for the same name and labels. NULL: out of memory, or what

@@ -95,4 +95,4 @@ static void let_go(struct sp_auth_op **op) /* cancel and free alike: a closed ti
 SP_EXPORT extern const struct sp_auth_backend_ops sp_auth_backend;
 const struct sp_auth_backend_ops sp_auth_backend = {SP_AUTH_ABI_VERSION, sizeof sp_auth_backend, "static", "A fixed list of users",
     SP_AUTH_PASSWORD, table, sizeof(struct sp_auth_config), configure, release, traits, NULL, name_of, open_one, close_one,
-    start, NULL /* step: never, without MORE */, let_go, let_go, NULL};
+    start, NULL /* step: never, without MORE */, let_go, let_go, NULL, NULL /* look: nobody outside is asked */};

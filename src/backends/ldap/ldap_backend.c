@@ -239,4 +239,5 @@ const struct sp_auth_backend_ops sp_auth_backend = {
     .cancel = sp_ldap_login_cancel,
     .free = sp_ldap_login_free,
     .diagnose = sp_ldap_diagnose,
+    .look = sp_ldap_look,
 };
