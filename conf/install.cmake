@@ -26,6 +26,14 @@ string(REPLACE "@SP_ETC@" "${SP_ETC_FULL}" unit "${unit}")
 file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/sallyport.service CONTENT "${unit}" @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/sallyport.service DESTINATION lib/systemd/system)
 
+# ---- what the system's own tools know of it ----
+
+install(FILES conf/sallyport.bash DESTINATION share/bash-completion/completions RENAME sallyport)
+install(FILES conf/sallyport.logrotate DESTINATION ${SP_ETC}/../logrotate.d RENAME sallyport)
+install(FILES README.md docs/admin-active-directory.md docs/admin-openldap-mit.md docs/from-squid.md docs/security.md
+              docs/troubleshooting.md
+        DESTINATION share/doc/sallyport)
+
 # ---- manual pages: sallyport.conf(5) comes from the option tables ----
 
 install(FILES docs/man/sallyport.8 DESTINATION share/man/man8)
@@ -49,22 +57,29 @@ endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME sallyport)
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
-set(CPACK_PACKAGE_CONTACT "The sallyport maintainers")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Authenticating HTTP forward proxy (LDAP, Kerberos)")
-set(CPACK_PACKAGE_DESCRIPTION "An HTTP forward proxy that verifies people against an LDAP directory or a Kerberos
-realm, keeps the verdict for a while, and lets the traffic through at the speed of the machine.")
+set(CPACK_PACKAGE_CONTACT "sallyport maintainers <sallyport@localhost>")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "authenticating HTTP forward proxy (LDAP, Kerberos)")
+set(CPACK_PACKAGE_DESCRIPTION "The door through which people go out to the internet: it asks who they
+are (407), verifies them against an LDAP directory or a Kerberos realm,
+keeps the verdict for a while, and lets the traffic through at the speed
+of the machine.")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_SET_DESTDIR OFF)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SECTION net)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, whois")
-set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gss-ntlmssp, krb5-user, ldap-utils")
+set(CPACK_DEBIAN_PACKAGE_GENERATE_SHLIBS OFF)
+set(CPACK_DEBIAN_PACKAGE_DEPENDS "adduser, libuv1 (>= 1.44)")
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS "ca-certificates, logrotate, whois")
+set(CPACK_DEBIAN_PACKAGE_SUGGESTS "gss-ntlmssp, krb5-user, ldap-utils, libsasl2-modules-gssapi-mit")
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/conf/package.cmake)
 file(WRITE ${PROJECT_BINARY_DIR}/debian/conffiles
-    "/etc/sallyport/sallyport.conf\n/etc/sallyport/backends/local.conf\n/etc/sallyport/backends/corp-ldap.conf\n"
-    "/etc/sallyport/backends/corp-krb5.conf\n/etc/sallyport/backends/users.htpasswd\n")
-set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/conffiles)
+    "/etc/logrotate.d/sallyport\n/etc/sallyport/sallyport.conf\n/etc/sallyport/backends/local.conf\n"
+    "/etc/sallyport/backends/corp-ldap.conf\n/etc/sallyport/backends/corp-krb5.conf\n"
+    "/etc/sallyport/backends/users.htpasswd\n")
+set(CPACK_DEBIAN_PACKAGE_CONTROL_EXTRA ${PROJECT_BINARY_DIR}/debian/conffiles
+    ${PROJECT_SOURCE_DIR}/conf/debian/postinst ${PROJECT_SOURCE_DIR}/conf/debian/prerm
+    ${PROJECT_SOURCE_DIR}/conf/debian/postrm)
 include(CPack)

@@ -1,5 +1,5 @@
 # Run by CPack in the tree that becomes the package: whatever prefix was configured, a Debian package has its
-# configuration in /etc and its unit names /usr/sbin.
+# configuration in /etc, its unit names /usr/sbin, and its manual pages are compressed.
 set(root "${CPACK_TEMPORARY_INSTALL_DIRECTORY}")
 if(IS_DIRECTORY "${root}/usr/etc" AND NOT EXISTS "${root}/etc")
     file(RENAME "${root}/usr/etc" "${root}/etc")
@@ -11,3 +11,17 @@ if(EXISTS "${unit}")
     string(REGEX REPLACE "-c [^ \n]*/sallyport.conf" "-c /etc/sallyport/sallyport.conf" text "${text}")
     file(WRITE "${unit}" "${text}")
 endif()
+
+set(docs "${root}/usr/share/doc/sallyport")
+file(READ "${CMAKE_CURRENT_LIST_DIR}/../LICENSE" license)
+string(REGEX REPLACE "^MIT License\n\n[^\n]*\n\n" "" license "${license}")
+string(STRIP "${license}" license)
+string(REPLACE "\n\n" "\n.\n" license "${license}")
+string(REPLACE "\n" "\n " license " ${license}")
+configure_file("${CMAKE_CURRENT_LIST_DIR}/debian/copyright.in" "${docs}/copyright" @ONLY)
+configure_file("${CMAKE_CURRENT_LIST_DIR}/debian/changelog.in" "${docs}/changelog" @ONLY)
+
+file(GLOB compressed "${root}/usr/share/man/man*/*" "${docs}/changelog")
+foreach(file IN LISTS compressed)
+    execute_process(COMMAND gzip -9n "${file}" COMMAND_ERROR_IS_FATAL ANY)
+endforeach()
