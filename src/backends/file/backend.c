@@ -29,7 +29,7 @@ struct file_options {
 /* clang-format off */
 static const struct sp_option option_table[] = {
     SP_OPT_PATH(struct file_options, path, NULL, SP_OPTION_REQUIRED | SP_OPTION_WATCHED,
-                "The user file: name:hash lines, hashes of crypt(3) (yescrypt, bcrypt, SHA-512, SHA-256). Watched: a new one is taken up without a reload, a bad one changes nothing."),
+                "The user file: name:hash lines, hashes of crypt(3) (yescrypt, bcrypt, SHA-512, SHA-256). A bad new one changes nothing."),
     SP_OPT_END,
 };
 /* clang-format on */

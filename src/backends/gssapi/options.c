@@ -13,7 +13,7 @@ static const char *const bindings_words[] = {"off", "allow", "require", NULL};
 /* clang-format off */
 const struct sp_option sp_gssapi_option_table[] = {
     SP_OPT_PATH(OPTIONS, keytab, NULL, SP_OPTION_REQUIRED | SP_OPTION_WATCHED,
-                "The keytab with the proxy's keys. Watched: a new one is taken up without a reload, a bad one changes nothing."),
+                "The keytab with the proxy's keys. A bad new one changes nothing."),
     SP_OPT_STRING(OPTIONS, service, "",
                   "The service that tickets must be for: HTTP@host or a whole principal; empty: any key of the keytab."),
     SP_OPT_LIST(OPTIONS, mechanisms, "krb5",
