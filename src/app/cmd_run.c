@@ -12,6 +12,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* The words that tell of it, if it could not be done: the proxy serves all the same. */
+static void confine(const struct sp_app_options *options)
+{
+    const struct sp_log log = {0};
+
+    if (!options->seccomp)
+        sp_log_warning(&log, "event=unconfined detail=\"seccomp = false: the process may make any "
+                             "system call\"");
+    else if (sp_process_confine() != SP_OK)
+        sp_log_warning(&log,
+                       "event=unconfined detail=\"the kernel takes no seccomp filter: %s; the "
+                       "process may make any system call\"",
+                       strerror(errno));
+}
+
 /* All is read, bound and written; become nobody in particular, and serve. */
 static bool serve(struct sp_app_loader *loader, struct sp_config *config,
                   struct sp_proxy_snapshot *snapshot, struct sp_app_sockets *sockets)
@@ -36,6 +51,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
         sp_process_remove_pid(options->pid_file);
         return false;
     }
+    confine(options);
     well = sp_server_run(loader, snapshot, sockets);
     sp_log_close();
     sp_process_remove_pid(options->pid_file);

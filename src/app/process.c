@@ -16,17 +16,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A dump would hold passwords and keys, on a disk and for long. Only the soft limit goes, so that
- * whoever hunts a fault can raise it again (prlimit --core). */
+/* A dump would hold passwords and keys, on a disk and for long; and whoever runs as the same user
+ * could read them from memory. The flag ends both; root may still look (gcore). The limit is the
+ * second lock, for a library that sets the flag again. */
 static void forbid_dumps(void)
 {
     struct rlimit core;
 
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+        fprintf(stderr, "sallyport: core dumps cannot be forbidden: %s\n", strerror(errno));
     if (getrlimit(RLIMIT_CORE, &core) != 0)
         return;
     core.rlim_cur = 0;
     if (setrlimit(RLIMIT_CORE, &core) != 0)
-        fprintf(stderr, "sallyport: core dumps cannot be forbidden: %s\n", strerror(errno));
+        fprintf(stderr, "sallyport: core dumps cannot be limited: %s\n", strerror(errno));
 }
 
 void sp_process_prepare(void)
@@ -80,6 +83,21 @@ static enum sp_err change_user(const struct passwd *who)
     return SP_OK;
 }
 
+/* What a service manager gave to bind low ports with (AmbientCapabilities=). The bounding set stays
+ * where we may not change it: with no_new_privs nothing comes out of it. */
+static enum sp_err give_up_capabilities(void)
+{
+    int status;
+
+    capng_clear(CAPNG_SELECT_ALL);
+    status = capng_apply(CAPNG_SELECT_CAPS);
+    if (status == 0 && capng_get_caps_process() == 0 &&
+        capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE)
+        return SP_OK;
+    fprintf(stderr, "sallyport: capabilities could not be given up (libcap-ng: %d)\n", status);
+    return SP_ERR_IO;
+}
+
 enum sp_err sp_process_become(const char *user)
 {
     const struct passwd *who;
@@ -96,6 +114,9 @@ enum sp_err sp_process_become(const char *user)
         if (who->pw_uid != geteuid() || geteuid() == 0)
             err = change_user(who);
     }
+    if (err == SP_OK && geteuid() != 0)
+        err = give_up_capabilities();
+    forbid_dumps(); /* again: the kernel has its own mind about a process that changed its user */
     if (err == SP_OK && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         fprintf(stderr, "sallyport: no_new_privs cannot be set: %s\n", strerror(errno));
         err = SP_ERR_IO;

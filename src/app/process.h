@@ -12,9 +12,13 @@
 void sp_process_prepare(void);
 /* CPUs that this process may run on; at least 1. */
 unsigned sp_process_cpus(void);
-/* Become `user` with its groups and without any capability; "" stays. Either way no program started
- * from here can gain privileges. SP_ERR_NOT_FOUND, SP_ERR_IO: told on standard error. */
+/* Become `user` with its groups; "" stays. Whoever is then not root has no capability left. Either
+ * way no program started from here can gain privileges. SP_ERR_NOT_FOUND, SP_ERR_IO: told on
+ * standard error. */
 enum sp_err sp_process_become(const char *user) SP_MUST_CHECK;
+/* seccomp.c: from here on this process, all its threads and plugins make only the system calls that
+ * serving needs. Cannot be undone. SP_ERR_IO: errno, and nothing has changed; SP_ERR_NOMEM. */
+enum sp_err sp_process_confine(void) SP_MUST_CHECK;
 /* "" does nothing. SP_ERR_IO: errno. */
 enum sp_err sp_process_write_pid(const char *path) SP_MUST_CHECK;
 /* Only if it is still this process's. */

@@ -27,6 +27,10 @@ const struct sp_option sp_app_option_table[] = {
                   "How long exchanges and tunnels may go on after TERM before they are cut."),
     {"pid_file", SP_OPTION_PATH, offsetof(struct sp_app_options, pid_file), "", 0, 0, NULL,
      SP_OPTION_MAY_MISS | SP_OPTION_RESTART, "Where the process id is written; \"\" for nowhere."},
+    {"seccomp", SP_OPTION_BOOL, offsetof(struct sp_app_options, seccomp), "true", 0, 0, NULL,
+     SP_OPTION_RESTART,
+     "Refuse to the serving process every system call that serving does not need; see SECURITY in "
+     "sallyport(8). For a plugin that needs more, false."},
     SP_OPT_END};
 
 #define UNTITLED(section, table, size, words)                                          \

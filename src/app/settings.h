@@ -6,12 +6,15 @@
 #include "app/plugins.h"
 #include "config/config.h"
 
+#include <stdbool.h>
+
 struct sp_app_options {
     int64_t workers; /* 0: one per CPU */
     char *user;
     char *plugin_dir;
     uint64_t shutdown_timeout_ms;
     char *pid_file;
+    bool seccomp;
 };
 extern const struct sp_option sp_app_option_table[];
 

@@ -1,7 +1,7 @@
 # Sourced by tests/run and tests/rig/demo: installs what is missing, by apt-get, and says so. Debian 12.
 
 BUILD_PACKAGES="gcc cmake ninja-build pkg-config libc6-dev libuv1-dev libldap-dev libsasl2-dev libkrb5-dev node-llhttp
-libconfuse-dev libc-ares-dev libssl-dev libcrypt-dev libjansson-dev libcap-ng-dev libcmocka-dev"
+libconfuse-dev libc-ares-dev libssl-dev libcrypt-dev libjansson-dev libcap-ng-dev libseccomp-dev libcmocka-dev"
 RIG_PACKAGES="slapd ldap-utils libsasl2-modules-gssapi-mit krb5-kdc krb5-admin-server krb5-user gss-ntlmssp nginx curl
 openssl iproute2 util-linux python3 python3-gssapi"
 TEST_PACKAGES="clang clang-format libclang-rt-14-dev llvm socat ncat wrk

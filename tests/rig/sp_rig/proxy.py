@@ -99,12 +99,17 @@ class Proxy:
             os.unlink(notify)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(notify)
+        os.chmod(notify, 0o666)            # for whatever user it becomes
         self._notify.settimeout(0.05)
         self.proc = Proc("sallyport", [binary, "run", "-c", self.path], os.path.join(self.folder, "output.log"),
                          env=dict(env, NOTIFY_SOCKET=notify))
         self.status = None
         if ready:
-            self._wait_ready()
+            try:
+                self._wait_ready()
+            except RigError:
+                self.stop(signal.SIGKILL)  # nobody else knows of it
+                raise
 
     def _wait_ready(self):
         end = time.monotonic() + 15 * self.patience
