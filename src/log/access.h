@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 
+struct sp_addr;
+
 enum sp_log_format { SP_LOG_JSON, SP_LOG_SQUID, SP_LOG_COMBINED };
 
 /* Why an exchange ended as it did. The words (sp_reason_text) are fixed: log field `reason` and
@@ -51,12 +53,13 @@ const char *sp_reason_text(enum sp_reason reason);
 const char *sp_auth_how_text(enum sp_auth_how how);
 const char *sp_scheme_text(enum sp_scheme scheme); /* "none" "basic" "negotiate" */
 
-/* All spans borrowed for the call; an absent one is written as "" (JSON) or "-". */
+/* All borrowed for the call; what is absent (of an address: NULL) is written as "" (JSON) or "-".
+ */
 struct sp_access_record {
     uint64_t ts_ms; /* wall clock, ms since the epoch, of the head's last byte */
     struct sp_span id;
-    struct sp_span client;   /* address without port */
-    struct sp_span listener; /* as configured */
+    const struct sp_addr *client; /* written without its port */
+    struct sp_span listener;      /* as configured */
     struct sp_span user;
     enum sp_scheme scheme;
     struct sp_span mech;
@@ -73,10 +76,10 @@ struct sp_access_record {
     uint64_t ms; /* from the head's last byte to the end */
     uint64_t auth_ms;
     uint64_t connect_ms;
-    struct sp_span referer;    /* combined */
-    struct sp_span user_agent; /* combined */
-    struct sp_span peer;       /* squid: the upstream's address */
-    struct sp_span type;       /* squid: content type */
+    struct sp_span referer;     /* combined */
+    struct sp_span user_agent;  /* combined */
+    const struct sp_addr *peer; /* squid: the upstream; NULL: none */
+    struct sp_span type;        /* squid: content type */
 };
 
 struct sp_access_batch; /* one per worker */

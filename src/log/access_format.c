@@ -3,11 +3,14 @@
  * second's text is made once. The caller has reserved sp_access_bound bytes. */
 #include "log/log_priv.h"
 
+#include "util/addr.h"
 #include "util/span.h"
 #include "util/text.h"
 
 #include <stdlib.h>
 #include <time.h>
+
+#define DIGITS_MAX 20 /* of a uint64_t */
 
 /* ---- appenders: each returns where the next byte goes ---- */
 
@@ -24,20 +27,8 @@ static char *put_word(char *at, const char *word)
     return put(at, word, strlen(word));
 }
 
-static char *put_u64(char *at, uint64_t value)
-{
-    char digits[20];
-    size_t begin = sizeof(digits);
-
-    do {
-        digits[--begin] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    return put(at, digits + begin, sizeof(digits) - begin);
-}
-
 /* Exactly `width` digits, zeros in front. */
-static char *put_padded(char *at, unsigned value, size_t width)
+static char *put_padded(char *at, uint64_t value, size_t width)
 {
     for (size_t i = width; i > 0; i--) {
         at[i - 1] = (char)('0' + value % 10);
@@ -46,21 +37,92 @@ static char *put_padded(char *at, unsigned value, size_t width)
     return at + width;
 }
 
+/* No address has a byte that would have to be escaped anywhere. */
+static char *put_addr(char *at, const struct sp_addr *addr)
+{
+    return addr != NULL ? at + strlen(sp_addr_ip_text(addr, at)) : at;
+}
+
+static char *put_u64(char *at, uint64_t value)
+{
+    size_t width = 1;
+
+    for (uint64_t limit = 10; width < DIGITS_MAX && value >= limit; limit *= 10)
+        width++;
+    return put_padded(at, value, width);
+}
+
 static char hex_digit(unsigned nibble)
 {
     return "0123456789abcdef"[nibble & 0x0f];
 }
 
-/* How much of s may stand as it is: printable ASCII without quotes and backslashes. */
-static size_t plain_len(struct sp_span s)
+/* ---- what may stand as it is, in JSON and in quotes: printable ASCII without " and \ ---- */
+
+static bool is_plain(char letter)
 {
+    unsigned char c = (unsigned char)letter;
+
+    return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\';
+}
+
+/* Is each of the eight bytes plain? The top bit of one stays clear through all four terms only if
+ * it is: itself (ASCII), plus one (DEL), '"' swapped with the space and less 0x21 (controls and
+ * '"', one range now), zero where it was '\\' and less one. A carry or a borrow from one byte into
+ * the next begins at one that is not plain, so it can only confirm what is known. */
+static bool all_plain(uint64_t word)
+{
+    const uint64_t each = 0x0101010101010101u;
+    uint64_t bad = word | (word + each) | ((word ^ 0x02 * each) - 0x21 * each) |
+                   ((word ^ '\\' * each) - each);
+
+    return (bad & 0x80 * each) == 0;
+}
+
+/* Eight bytes, if all are plain. */
+static bool copy_eight(char *at, const char *from)
+{
+    uint64_t word;
+
+    memcpy(&word, from, sizeof(word));
+    if (!all_plain(word))
+        return false;
+    memcpy(at, &word, sizeof(word));
+    return true;
+}
+
+/* Four to eight bytes, if all are plain: their first and their last four, which may overlap. */
+static bool copy_up_to_eight(char *at, const char *from, size_t len)
+{
+    uint32_t first;
+    uint32_t last;
+
+    memcpy(&first, from, sizeof(first));
+    memcpy(&last, from + len - sizeof(last), sizeof(last));
+    if (!all_plain((uint64_t)first << 32 | last))
+        return false;
+    memcpy(at, &first, sizeof(first));
+    memcpy(at + len - sizeof(last), &last, sizeof(last));
+    return true;
+}
+
+/* Copies what is plain at the front of s, and returns how much that was. Eight bytes at a time, the
+ * last eight overlapping those before them: a line has some 120 bytes that came from outside. */
+static size_t copy_plain(char *at, struct sp_span s)
+{
+    bool whole = false;
     size_t i = 0;
 
-    while (i < s.len) {
-        unsigned char c = (unsigned char)s.base[i];
-
-        if (c < 0x20 || c > 0x7e || c == '"' || c == '\\')
-            break;
+    while (s.len - i >= 8 && copy_eight(at + i, s.base + i))
+        i += 8;
+    if (s.len >= 8 && s.len - i < 8)
+        whole = copy_eight(at + s.len - 8, s.base + s.len - 8);
+    else if (s.len >= 4 && s.len < 8)
+        whole = copy_up_to_eight(at, s.base, s.len);
+    if (whole)
+        return s.len;
+    while (i < s.len && is_plain(s.base[i])) {
+        at[i] = s.base[i];
         i++;
     }
     return i;
@@ -76,41 +138,45 @@ static char *put_unicode(char *at, unsigned unit)
     return at;
 }
 
-/* The letter at the front of *rest, which does not stand as it is. What is no UTF-8 becomes U+FFFD,
- * so that the line is JSON whatever a client sent. */
-static char *put_json_letter(char *at, struct sp_span *rest)
+/* The letter at the front of `rest`, which does not stand as it is; how many bytes it has in
+ * *len_out. What is no UTF-8 becomes U+FFFD, so that the line is JSON whatever a client sent. */
+static char *put_json_letter(char *at, struct sp_span rest, size_t *len_out)
 {
     uint32_t letter = 0;
-    size_t len = sp_text_decode(*rest, &letter);
+    size_t len = sp_text_decode(rest, &letter);
 
-    if (len == 0) {
-        at = put_unicode(at, 0xfffd);
-        len = 1;
-    } else if (letter == '"' || letter == '\\') {
+    *len_out = len > 0 ? len : 1;
+    if (len == 0)
+        return put_unicode(at, 0xfffd);
+    if (letter < 0x20 || (letter >= 0x7f && letter <= 0x9f))
+        return put_unicode(at, letter);
+    if (letter == '"' || letter == '\\')
         *at++ = '\\';
-        *at++ = (char)letter;
-    } else if (letter < 0x20 || (letter >= 0x7f && letter <= 0x9f)) {
-        at = put_unicode(at, letter);
-    } else {
-        at = put(at, rest->base, len);
+    return put(at, rest.base, len);
+}
+
+/* A value whose first byte does not stand as it is. */
+static char *put_json_rest(char *at, struct sp_span rest)
+{
+    size_t len;
+
+    while (rest.len > 0) {
+        at = put_json_letter(at, rest, &len);
+        rest = sp_span_of(rest.base + len, rest.len - len);
+        len = copy_plain(at, rest);
+        at += len;
+        rest = sp_span_of(rest.base + len, rest.len - len);
     }
-    rest->base += len;
-    rest->len -= len;
     return at;
 }
 
-static char *put_json(char *at, struct sp_span value)
+static inline char *put_json(char *at, struct sp_span value)
 {
-    while (value.len > 0) {
-        size_t plain = plain_len(value);
+    size_t plain = copy_plain(at, value);
 
-        at = put(at, value.base, plain);
-        value.base += plain;
-        value.len -= plain;
-        if (value.len > 0)
-            at = put_json_letter(at, &value);
-    }
-    return at;
+    if (plain == value.len)
+        return at + plain;
+    return put_json_rest(at + plain, sp_span_of(value.base + plain, value.len - plain));
 }
 
 static void stamp_utc(struct sp_stamp *stamp, uint64_t second)
@@ -171,13 +237,13 @@ static char *put_stamp(char *at, struct sp_stamp *stamp, uint64_t second,
         stamp->second = second;
         stamp->valid = true;
     }
-    return put(at, stamp->text, stamp->len);
+    memcpy(at, stamp->text, sizeof(stamp->text)); /* all of it, whose size the compiler knows */
+    return at + stamp->len;
 }
 
 #define JSON_TEXT(at, name, value) \
     ((at) = PUT_LIT(at, ",\"" name "\":\""), (at) = put_json(at, value), *(at)++ = '"')
-#define JSON_WORD(at, name, word) \
-    ((at) = PUT_LIT(at, ",\"" name "\":\""), (at) = put_word(at, word), *(at)++ = '"')
+#define JSON_WORD(at, name, word) JSON_TEXT(at, name, sp_span_cstr(word))
 #define JSON_NUMBER(at, name, value) \
     ((at) = PUT_LIT(at, ",\"" name "\":"), (at) = put_u64(at, value))
 
@@ -194,7 +260,9 @@ static char *format_json(char *at, struct sp_stamp *stamp, const struct sp_acces
     at = put_padded(at, (unsigned)(r->ts_ms % 1000), 3);
     at = PUT_LIT(at, "Z\"");
     JSON_TEXT(at, "id", r->id);
-    JSON_TEXT(at, "client", r->client);
+    at = PUT_LIT(at, ",\"client\":\"");
+    at = put_addr(at, r->client);
+    *at++ = '"';
     JSON_TEXT(at, "listener", r->listener);
     JSON_TEXT(at, "user", r->user);
     JSON_WORD(at, "scheme", sp_scheme_text(r->scheme));
@@ -260,9 +328,14 @@ static const char *squid_code(const struct sp_access_record *r)
     return "NONE";
 }
 
+static char *put_addr_or_dash(char *at, const struct sp_addr *addr)
+{
+    return addr != NULL ? put_addr(at, addr) : PUT_LIT(at, "-");
+}
+
 static char *put_right(char *at, uint64_t value, size_t width)
 {
-    char digits[20];
+    char digits[DIGITS_MAX];
     size_t len = (size_t)(put_u64(digits, value) - digits);
 
     for (size_t i = len; i < width; i++)
@@ -279,7 +352,7 @@ static char *format_squid(char *at, const struct sp_access_record *r)
     *at++ = ' ';
     at = put_right(at, r->ms, 6);
     *at++ = ' ';
-    at = put_squid(at, r->client);
+    at = put_addr_or_dash(at, r->client);
     *at++ = ' ';
     at = put_word(at, squid_code(r));
     *at++ = '/';
@@ -292,8 +365,8 @@ static char *format_squid(char *at, const struct sp_access_record *r)
     at = put_squid(at, r->target);
     *at++ = ' ';
     at = put_squid(at, r->user);
-    at = r->peer.len > 0 ? PUT_LIT(at, " HIER_DIRECT/") : PUT_LIT(at, " HIER_NONE/");
-    at = put_squid(at, r->peer);
+    at = r->peer != NULL ? PUT_LIT(at, " HIER_DIRECT/") : PUT_LIT(at, " HIER_NONE/");
+    at = put_addr_or_dash(at, r->peer);
     *at++ = ' ';
     at = put_squid(at, r->type);
     *at++ = '\n';
@@ -302,23 +375,30 @@ static char *format_squid(char *at, const struct sp_access_record *r)
 
 /* ---- Apache's combined format: quoted values, escaped as mod_log_config does ---- */
 
+static char *put_quoted_letter(char *at, char letter)
+{
+    if (letter == '"' || letter == '\\') {
+        *at++ = '\\';
+        *at++ = letter;
+        return at;
+    }
+    at = PUT_LIT(at, "\\x");
+    *at++ = hex_digit((unsigned char)letter >> 4);
+    *at++ = hex_digit((unsigned char)letter);
+    return at;
+}
+
 static char *put_quoted(char *at, struct sp_span value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.base[i];
+    for (;;) {
+        size_t plain = copy_plain(at, value);
 
-        if (c == '"' || c == '\\') {
-            *at++ = '\\';
-            *at++ = (char)c;
-        } else if (c >= 0x20 && c < 0x7f) {
-            *at++ = (char)c;
-        } else {
-            at = PUT_LIT(at, "\\x");
-            *at++ = hex_digit(c >> 4);
-            *at++ = hex_digit(c);
-        }
+        at += plain;
+        if (plain == value.len)
+            return at;
+        at = put_quoted_letter(at, value.base[plain]);
+        value = sp_span_of(value.base + plain + 1, value.len - plain - 1);
     }
-    return at;
 }
 
 static char *put_quoted_or_dash(char *at, struct sp_span value)
@@ -340,7 +420,7 @@ static char *put_request_line(char *at, const struct sp_access_record *r)
 /* The user's name stands unquoted there, so its spaces are escaped too. */
 static char *format_combined(char *at, struct sp_stamp *stamp, const struct sp_access_record *r)
 {
-    at = put_squid(at, r->client);
+    at = put_addr_or_dash(at, r->client);
     at = PUT_LIT(at, " - ");
     at = put_squid(at, r->user);
     at = PUT_LIT(at, " [");
@@ -358,13 +438,13 @@ static char *format_combined(char *at, struct sp_stamp *stamp, const struct sp_a
     return PUT_LIT(at, "\"\n");
 }
 
-/* Six bytes for one is the worst an escape does (\u001f); the names, numbers and fixed words of the
- * longest format come to less than a kilobyte. */
+/* Six bytes for one is the worst an escape does (\u001f); the names, numbers, addresses and fixed
+ * words of the longest format come to less than a kilobyte. */
 size_t sp_access_bound(const struct sp_access_record *r)
 {
-    size_t text = r->id.len + r->client.len + r->listener.len + r->user.len + r->mech.len +
-                  r->backend.len + r->method.len + r->target.len + r->rule.len + r->referer.len +
-                  r->user_agent.len + r->peer.len + r->type.len;
+    size_t text = r->id.len + r->listener.len + r->user.len + r->mech.len + r->backend.len +
+                  r->method.len + r->target.len + r->rule.len + r->referer.len + r->user_agent.len +
+                  r->type.len;
 
     return 6 * text + 1024;
 }

@@ -107,15 +107,14 @@ static uint64_t bytes_out(const struct sp_exchange *x)
     return x->bytes_out + x->down.written;
 }
 
-void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *record,
-                        struct sp_access_text *text)
+void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *record)
 {
     const struct sp_session *s = x->session;
 
     *record = (struct sp_access_record){
         .ts_ms = x->times.wall_ms,
         .id = sp_span_of(x->id, ID_LEN),
-        .client = sp_span_cstr(sp_addr_ip_text(&s->client_addr, text->client)),
+        .client = &s->client_addr,
         .listener = sp_span_cstr(s->listen->title),
         .user = user_of(x),
         .scheme = x->auth.scheme,
@@ -130,19 +129,17 @@ void sp_exchange_record(const struct sp_exchange *x, struct sp_access_record *re
         .ms = since_ms(x),
         .auth_ms = x->times.auth_us / 1000,
         .connect_ms = x->times.connect_us / 1000,
+        .peer = x->has_peer ? &x->peer : NULL,
         .type = sp_span_cstr(x->type[0] != '\0' ? x->type : NULL),
     };
-    if (x->has_peer)
-        record->peer = sp_span_cstr(sp_addr_ip_text(&x->peer, text->peer));
     fill_from_request(x, record);
 }
 
 static void write_line(struct sp_exchange *x)
 {
     struct sp_access_record record;
-    struct sp_access_text text;
 
-    sp_exchange_record(x, &record, &text);
+    sp_exchange_record(x, &record);
     sp_proxy_write_access(x->session->proxy, &record);
 }
 

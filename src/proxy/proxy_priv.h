@@ -390,14 +390,9 @@ void sp_exchange_upstream_ready(struct sp_exchange *exchange, unsigned events);
 void sp_exchange_return_parser(struct sp_exchange *exchange);
 
 /* answer.c */
-struct sp_access_text { /* where a record's addresses are spelled out */
-    char client[SP_ADDR_TEXT_MAX];
-    char peer[SP_ADDR_TEXT_MAX];
-};
-/* What the access line will say; its spans point into the exchange, its identity, its epoch and
- * `text`. */
-void sp_exchange_record(const struct sp_exchange *exchange, struct sp_access_record *record,
-                        struct sp_access_text *text);
+/* What the access line will say; it points into the session, the exchange, its identity and its
+ * epoch. */
+void sp_exchange_record(const struct sp_exchange *exchange, struct sp_access_record *record);
 void sp_exchange_write_access(struct sp_exchange *exchange);
 
 /* decision.c */

@@ -32,8 +32,9 @@ struct sp_tunnel {
     uint64_t idle_ms;
     bool kept_alive; /* the kernel looks after the target's end */
     uint64_t began_us;
-    uint64_t run_ms;                /* when something last could move */
-    struct sp_access_record record; /* its spans point into `text` and the epoch */
+    uint64_t run_ms; /* when something last could move */
+    struct sp_addr peer;
+    struct sp_access_record record; /* points into the session, `peer`, `text` and the epoch */
     char text[];
 };
 
@@ -254,12 +255,12 @@ static struct sp_span keep_text(char **at, struct sp_span text)
     return kept;
 }
 
-/* The record's texts move from the exchange, which ends, into the tunnel. */
+/* What the record says of the exchange, which ends, moves into the tunnel. */
 static struct sp_tunnel *tunnel_new(const struct sp_access_record *record)
 {
-    size_t size = record->id.len + record->client.len + record->mech.len + record->backend.len +
-                  record->method.len + record->target.len + record->referer.len +
-                  record->user_agent.len + record->peer.len + record->user.len;
+    size_t size = record->id.len + record->mech.len + record->backend.len + record->method.len +
+                  record->target.len + record->referer.len + record->user_agent.len +
+                  record->user.len;
     struct sp_tunnel *t = calloc(1, sizeof(*t) + size);
     char *at;
 
@@ -268,7 +269,6 @@ static struct sp_tunnel *tunnel_new(const struct sp_access_record *record)
     at = t->text;
     t->record = *record;
     t->record.id = keep_text(&at, record->id);
-    t->record.client = keep_text(&at, record->client);
     t->record.user = keep_text(&at, record->user);
     t->record.mech = keep_text(&at, record->mech);
     t->record.backend = keep_text(&at, record->backend);
@@ -276,7 +276,10 @@ static struct sp_tunnel *tunnel_new(const struct sp_access_record *record)
     t->record.target = keep_text(&at, record->target);
     t->record.referer = keep_text(&at, record->referer);
     t->record.user_agent = keep_text(&at, record->user_agent);
-    t->record.peer = keep_text(&at, record->peer);
+    if (record->peer != NULL) {
+        t->peer = *record->peer;
+        t->record.peer = &t->peer;
+    }
     t->record.type = SP_SPAN_NONE;
     return t;
 }
@@ -299,11 +302,10 @@ static enum sp_err move_leftovers(struct sp_session *s, struct sp_upstream *upst
 bool sp_tunnel_start(struct sp_session *s, struct sp_exchange *x)
 {
     struct sp_access_record record;
-    struct sp_access_text text;
     uint64_t elapsed_us = sp_loop_now_us(s->proxy->loop) - x->times.head_us;
     struct sp_tunnel *t;
 
-    sp_exchange_record(x, &record, &text);
+    sp_exchange_record(x, &record);
     t = tunnel_new(&record);
     if (t == NULL || move_leftovers(s, x->upstream) != SP_OK) {
         free(t);

@@ -1,22 +1,28 @@
 /* log/access_format: each format to the letter, and JSON whatever a client sends. */
 #include "log/log_priv.h"
 
+#include "util/addr.h"
 #include "util/span.h"
+#include "util/text.h"
 
 #include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include <cmocka.h>
+
+static struct sp_addr client;
+static struct sp_addr peer;
 
 static struct sp_access_record example(void)
 {
     return (struct sp_access_record){
         .ts_ms = 1763985600007ull, /* 2025-11-24T12:00:00.007Z */
         .id = SP_SPAN_LIT("7f3a-1"),
-        .client = SP_SPAN_LIT("10.0.0.1"),
+        .client = &client,
         .listener = SP_SPAN_LIT("0.0.0.0:3128"),
         .user = SP_SPAN_LIT("alice"),
         .scheme = SP_SCHEME_NEGOTIATE,
@@ -36,7 +42,7 @@ static struct sp_access_record example(void)
         .connect_ms = 3,
         .referer = SP_SPAN_LIT("http://www.test/"),
         .user_agent = SP_SPAN_LIT("curl/8 \"x\""),
-        .peer = SP_SPAN_LIT("203.0.113.7"),
+        .peer = &peer,
         .type = SP_SPAN_LIT("text/html; charset=utf-8"),
     };
 }
@@ -82,10 +88,12 @@ static void json_has_all_fields_in_their_order(void **state)
 
 static void absent_values_are_empty_strings_in_json_and_dashes_elsewhere(void **state)
 {
+    struct sp_addr loopback;
     struct sp_access_record record = {
-        .client = SP_SPAN_LIT("::1"), .reason = SP_REASON_MALFORMED, .status = 400};
+        .client = &loopback, .reason = SP_REASON_MALFORMED, .status = 400};
 
     (void)state;
+    assert_int_equal(sp_addr_parse_ip(&loopback, SP_SPAN_LIT("::1")), SP_OK);
     assert_line(SP_LOG_JSON, &record,
                 "{\"ts\":\"1970-01-01T00:00:00.000Z\",\"id\":\"\",\"client\":\"::1\","
                 "\"listener\":\"\",\"user\":\"\",\"scheme\":\"none\",\"mech\":\"\","
@@ -185,6 +193,96 @@ static void utf8_stays_and_other_bytes_become_the_replacement_character(void **s
     free(line);
 }
 
+/* ---- the scan, eight bytes at a time, against one that looks at each byte ---- */
+
+static char *reference_escape(char *at, enum sp_log_format how, struct sp_span rest, size_t *len)
+{
+    unsigned byte = (unsigned char)rest.base[0];
+    uint32_t letter = 0xfffd;
+
+    *len = 1;
+    if (byte >= 0x20 && byte < 0x7f)
+        return at + sprintf(at, byte == '"' || byte == '\\' ? "\\%c" : "%c", (int)byte);
+    if (how == SP_LOG_COMBINED)
+        return at + sprintf(at, "\\x%02x", byte);
+    *len = sp_text_decode(rest, &letter);
+    if (*len < 2 || letter < 0xa0) {
+        *len = *len > 0 ? *len : 1;
+        return at + sprintf(at, "\\u%04x", (unsigned)letter);
+    }
+    memcpy(at, rest.base, *len);
+    return at + *len;
+}
+
+static void assert_escaped(enum sp_log_format how, struct sp_span value, size_t shift)
+{
+    struct sp_access_record record = {.user = SP_SPAN_LIT("u")};
+    struct sp_stamp stamp = {.valid = false};
+    char expected[512];
+    char out[2048];
+    char *at = expected + sprintf(expected, how == SP_LOG_JSON ? "\"target\":\"" : " 000 0 \"");
+    size_t len;
+
+    *(how == SP_LOG_JSON ? &record.target : &record.referer) = value;
+    if (how == SP_LOG_COMBINED && value.len == 0)
+        at += sprintf(at, "-");
+    for (struct sp_span rest = value; rest.len > 0; rest.base += len, rest.len -= len)
+        at = reference_escape(at, how, rest, &len);
+    at += sprintf(at, how == SP_LOG_JSON ? "\",\"status\":0," : "\" \"-\"\n");
+    len = sp_access_format(how, &stamp, &record, out + shift);
+    if (memmem(out + shift, len, expected, (size_t)(at - expected)) == NULL)
+        fail_msg("not %.*s but %.*s", (int)(at - expected), expected, (int)len, out + shift);
+}
+
+/* The value in a block that ends where it ends, so that the sanitizer sees one byte too many read.
+ */
+static void assert_scanned(const char *bytes, size_t len, size_t shift)
+{
+    char *block = malloc(shift + len + (shift + len == 0));
+
+    assert_non_null(block);
+    if (len > 0)
+        memcpy(block + shift, bytes, len);
+    assert_escaped(SP_LOG_JSON, sp_span_of(block + shift, len), shift);
+    assert_escaped(SP_LOG_COMBINED, sp_span_of(block + shift, len), shift);
+    free(block);
+}
+
+static void the_scan_finds_each_byte_at_each_place_length_and_alignment(void **state)
+{
+    static const unsigned char edges[] = {0x00, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x5b, 0x5c,
+                                          0x5d, 0x7e, 0x7f, 0x80, 0x9f, 0xc3, 0xff};
+    char text[26];
+
+    (void)state;
+    for (size_t len = 0; len < sizeof(text); len++) {
+        for (size_t shift = 0; shift < 8; shift++) {
+            memset(text, 'a', sizeof(text));
+            assert_scanned(text, len, shift);
+            for (size_t place = 0; place < len; place++) {
+                for (size_t i = 0; i < sizeof(edges); i++) {
+                    text[place] = (char)edges[i];
+                    assert_scanned(text, len, shift);
+                }
+                text[place] = 'a';
+            }
+        }
+    }
+}
+
+/* A carry or a borrow from one byte must not hide what its neighbour is, nor make up anything. */
+static void the_scan_is_right_for_each_pair_of_bytes(void **state)
+{
+    char text[] = "abcdefghij";
+
+    (void)state;
+    for (unsigned pair = 0; pair < 0x10000; pair++) {
+        text[3] = (char)(pair >> 8);
+        text[4] = (char)pair;
+        assert_scanned(text, sizeof(text) - 1, 0);
+    }
+}
+
 static void every_word_is_there(void **state)
 {
     (void)state;
@@ -208,9 +306,14 @@ int main(void)
         cmocka_unit_test(a_new_second_is_stamped_anew),
         cmocka_unit_test(any_bytes_make_a_line_of_valid_json),
         cmocka_unit_test(utf8_stays_and_other_bytes_become_the_replacement_character),
+        cmocka_unit_test(the_scan_finds_each_byte_at_each_place_length_and_alignment),
+        cmocka_unit_test(the_scan_is_right_for_each_pair_of_bytes),
         cmocka_unit_test(every_word_is_there),
     };
 
+    if (sp_addr_parse_ip(&client, SP_SPAN_LIT("10.0.0.1")) != SP_OK ||
+        sp_addr_parse_ip(&peer, SP_SPAN_LIT("203.0.113.7")) != SP_OK)
+        return 1;
     (void)setenv("TZ", "UTC", 1);
     tzset();
     return cmocka_run_group_tests(tests, NULL, NULL);
