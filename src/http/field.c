@@ -135,29 +135,62 @@ bool sp_http_field_is_essential(struct sp_span name)
         SP_SPAN_LIT("cookie"),
         SP_SPAN_LIT("set-cookie"),
         SP_SPAN_LIT("connection"),
+        SP_SPAN_LIT("cache-control"),
         SP_SPAN_LIT("expect"),
+        SP_SPAN_LIT("location"),
         SP_SPAN_LIT("max-forwards"),
+        SP_SPAN_LIT("range"),
+        SP_SPAN_LIT("vary"),
         SP_SPAN_LIT("via"),
         SP_SPAN_LIT("forwarded"),
         SP_SPAN_LIT("x-forwarded-for"),
+        SP_SPAN_LIT("x-forwarded-host"),
+        SP_SPAN_LIT("x-forwarded-proto"),
+        SP_SPAN_LIT("x-real-ip"),
     };
 
     return is_in(essential, sizeof essential / sizeof *essential, name);
 }
 
+/* The same letters, with an underscore where the name has its hyphen. */
+static bool is_with_underscores(struct sp_span name, struct sp_span hyphened)
+{
+    if (name.len != hyphened.len)
+        return false;
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.base[i] == '_' ? '-' : (char)(name.base[i] | 0x20);
+
+        if (c != hyphened.base[i])
+            return false;
+    }
+    return true;
+}
+
+bool sp_http_field_mimics_framing(struct sp_span name)
+{
+    return is_with_underscores(name, SP_SPAN_LIT("content-length")) ||
+           is_with_underscores(name, SP_SPAN_LIT("transfer-encoding"));
+}
+
 bool sp_http_field_is_barred_from_trailer(struct sp_span name)
 {
     static const struct sp_span barred[] = {
-        SP_SPAN_LIT("age"),           SP_SPAN_LIT("cache-control"),
-        SP_SPAN_LIT("date"),          SP_SPAN_LIT("keep-alive"),
-        SP_SPAN_LIT("location"),      SP_SPAN_LIT("range"),
-        SP_SPAN_LIT("retry-after"),   SP_SPAN_LIT("te"),
-        SP_SPAN_LIT("trailer"),       SP_SPAN_LIT("upgrade"),
-        SP_SPAN_LIT("vary"),          SP_SPAN_LIT("if-match"),
-        SP_SPAN_LIT("if-none-match"), SP_SPAN_LIT("if-range"),
+        SP_SPAN_LIT("age"),
+        SP_SPAN_LIT("date"),
+        SP_SPAN_LIT("keep-alive"),
+        SP_SPAN_LIT("te"),
+        SP_SPAN_LIT("retry-after"),
+        SP_SPAN_LIT("trailer"),
+        SP_SPAN_LIT("upgrade"),
+        SP_SPAN_LIT("if-match"),
+        SP_SPAN_LIT("if-none-match"),
+        SP_SPAN_LIT("if-range"),
+        SP_SPAN_LIT("if-modified-since"),
+        SP_SPAN_LIT("if-unmodified-since"),
     };
 
-    return sp_http_field_is_essential(name) || sp_span_starts_nocase(name, SP_SPAN_LIT("proxy-")) ||
+    return sp_http_field_is_essential(name) || sp_http_field_mimics_framing(name) ||
+           sp_span_starts_nocase(name, SP_SPAN_LIT("proxy-")) ||
            is_in(barred, sizeof barred / sizeof *barred, name);
 }
 

@@ -8,6 +8,7 @@
 /* ---- Connection ---- */
 
 struct connection_facts {
+    bool of_response;
     bool close;
     bool keep_alive;
     bool upgrade;
@@ -37,6 +38,14 @@ static void mark_named(struct sp_http_head *head, struct sp_span name)
     }
 }
 
+/* Large networks of servers write "Connection: Transfer-Encoding" in their answers. It is a field
+ * of the hop indeed (RFC 9110 7.6.1), was understood from its own line, and is written anew. Of a
+ * client, it is an attempt to have it taken out. */
+static bool may_be_named(struct sp_span option, const struct connection_facts *facts)
+{
+    return facts->of_response && sp_span_eq_nocase(option, SP_SPAN_LIT("transfer-encoding"));
+}
+
 static enum sp_err read_option(struct sp_http_parser *parser, struct sp_http_head *head,
                                struct sp_span option, struct connection_facts *facts)
 {
@@ -49,7 +58,7 @@ static enum sp_err read_option(struct sp_http_parser *parser, struct sp_http_hea
     } else {
         if (!sp_http_is_token(option))
             return sp_http_refuse(parser, 400, "Connection is not a list of tokens");
-        if (sp_http_field_is_essential(option))
+        if (sp_http_field_is_essential(option) && !may_be_named(option, facts))
             return sp_http_refuse(parser, 400, "Connection names a field that is not hop-by-hop");
         if (++facts->named > NAMED_MAX)
             return sp_http_refuse(parser, 400, "Connection names too many fields");
@@ -98,6 +107,25 @@ static bool upgrade_is_welcome(struct sp_span value)
     return any;
 }
 
+bool sp_http_upgrade_was_offered(struct sp_span offer, struct sp_span chosen)
+{
+    struct sp_span protocol;
+    bool any = false;
+
+    while (sp_span_next_element(&chosen, &protocol)) {
+        struct sp_span rest = offer;
+        struct sp_span offered;
+        bool found = false;
+
+        while (!found && sp_span_next_element(&rest, &offered))
+            found = sp_span_eq_nocase(offered, protocol);
+        if (!found)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 static struct sp_span find_upgrade(const struct sp_http_head *head)
 {
     struct sp_span found = SP_SPAN_NONE;
@@ -112,9 +140,10 @@ static struct sp_span find_upgrade(const struct sp_http_head *head)
     return found;
 }
 
-enum sp_err sp_http_judge_connection(struct sp_http_parser *parser, struct sp_http_head *head)
+enum sp_err sp_http_judge_connection(struct sp_http_parser *parser, struct sp_http_head *head,
+                                     bool of_response)
 {
-    struct connection_facts facts = {false, false, false, 0};
+    struct connection_facts facts = {of_response, false, false, false, 0};
 
     for (size_t i = 0; i < head->fields_len; i++) {
         struct sp_http_field *field = &head->fields[i];
@@ -202,6 +231,9 @@ enum sp_err sp_http_judge_framing(struct sp_http_parser *parser, struct sp_http_
             if (read_coding(parser, field->value) != SP_OK)
                 return SP_ERR_INVALID;
             facts->chunked = true;
+        } else if (field->id == SP_FIELD_OTHER && sp_http_field_mimics_framing(field->name)) {
+            return sp_http_refuse(parser, 400,
+                                  "Content-Length or Transfer-Encoding with an underscore");
         }
     }
     if (facts->chunked && facts->has_length)

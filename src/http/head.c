@@ -204,7 +204,7 @@ enum sp_err sp_http_version(struct sp_http_parser *parser, struct sp_span text)
 /* ---- the field lines ---- */
 
 /* llhttp or the layout check disliked something: words for what a person would see in the bytes.
- * Looks at whole lines only; NULL when nothing stands out. */
+ * The last line may not be whole. NULL when nothing stands out. */
 static const char *say_what_is_odd(struct sp_span lines)
 {
     while (lines.len > 0) {
@@ -222,10 +222,11 @@ static const char *say_what_is_odd(struct sp_span lines)
             return "space before the colon of a field";
         if (len > 1 && (name == 0 || (name < len && lines.base[name] != ':')))
             return "a field's name is not a token";
+        if (!sp_http_is_value(
+                sp_span_of(lines.base, len > 0 && lines.base[len - 1] == '\r' ? len - 1 : len)))
+            return "a control character or a bare CR in a field";
         if (lf == NULL)
             return NULL;
-        if (!sp_http_is_value(sp_span_of(lines.base, len - 1)))
-            return "a control character or a bare CR in a field";
         lines = sp_span_of(lf + 1, lines.len - len - 1);
     }
     return NULL;
@@ -238,6 +239,19 @@ static enum sp_err refuse_lines(struct sp_http_parser *parser, struct sp_span by
         sp_span_of(bytes.base + parser->fields_start, bytes.len - parser->fields_start));
 
     return sp_http_refuse(parser, 400, why != NULL ? why : otherwise);
+}
+
+/* Up to the end of the line that llhttp stopped in: what follows is not what it disliked. */
+static struct sp_span up_to_the_fault(const struct sp_http_parser *parser, struct sp_span bytes)
+{
+    const char *at = llhttp_get_error_pos(&parser->llhttp);
+    const char *end = bytes.base + bytes.len;
+    const char *lf;
+
+    if (at == NULL || at < bytes.base || at >= end)
+        return bytes;
+    lf = memchr(at, '\n', (size_t)(end - at));
+    return lf != NULL ? sp_span_of(bytes.base, (size_t)(lf - bytes.base) + 1) : bytes;
 }
 
 static enum sp_err refuse_what_llhttp_refused(struct sp_http_parser *parser, struct sp_span bytes,
@@ -253,7 +267,7 @@ static enum sp_err refuse_what_llhttp_refused(struct sp_http_parser *parser, str
     if (err == HPE_INVALID_TRANSFER_ENCODING)
         return sp_http_refuse(
             parser, 400, "Transfer-Encoding with Content-Length, or chunked not the last coding");
-    return refuse_lines(parser, bytes,
+    return refuse_lines(parser, up_to_the_fault(parser, bytes),
                         err == HPE_INVALID_CONTENT_LENGTH ? "an odd Content-Length"
                                                           : "a field that is not well-formed");
 }

@@ -151,6 +151,9 @@ enum sp_err sp_http_parse_response(struct sp_http_parser *parser, struct sp_span
 const struct sp_http_field *sp_http_find(const struct sp_http_head *head, enum sp_http_field_id id);
 /* Some hop in Via calls itself by our pseudonym: the message has been here before. */
 bool sp_http_via_has(const struct sp_http_head *head, struct sp_span pseudonym);
+/* Every protocol in the Upgrade field of a 101 was in that of the request, and there is one (RFC
+ * 9110 7.8). */
+bool sp_http_upgrade_was_offered(struct sp_span offer, struct sp_span chosen);
 /* OPTIONS or TRACE with a Max-Forwards field: *left_out is its number. At 0 the proxy answers
  * itself (RFC 9110 7.6.2); else sp_http_write_request sends one less. */
 bool sp_http_max_forwards(const struct sp_http_request *request, uint64_t *left_out);

@@ -118,6 +118,9 @@ enum sp_http_field_id sp_http_field_id(struct sp_span name);
 /* A Connection field may not name this one: taking it out would change what the message means or
  * who vouches for it. */
 bool sp_http_field_is_essential(struct sp_span name);
+/* "Content_Length", "Transfer_Encoding": a token and no field that we know, but what stands behind
+ * an origin may take '_' for '-' (CGI's variables do), and then it frames the body. */
+bool sp_http_field_mimics_framing(struct sp_span name);
 /* Never accepted in a trailer section (RFC 9110 6.5.1). */
 bool sp_http_field_is_barred_from_trailer(struct sp_span name);
 
@@ -127,7 +130,8 @@ struct sp_http_framing_facts {
     bool has_length;
     bool chunked;
 };
-enum sp_err sp_http_judge_connection(struct sp_http_parser *parser, struct sp_http_head *head);
+enum sp_err sp_http_judge_connection(struct sp_http_parser *parser, struct sp_http_head *head,
+                                     bool of_response);
 enum sp_err sp_http_judge_framing(struct sp_http_parser *parser, struct sp_http_head *head,
                                   struct sp_http_framing_facts *facts_out);
 

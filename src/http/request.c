@@ -170,9 +170,39 @@ static bool wants_html(struct sp_span accept)
     return false;
 }
 
+/* RFC 9110 10.1.1 knows one expectation, and HTTP/1.0 none. Anything else makes two readers wait
+ * for each other, or one of them not wait at all. */
+static enum sp_err judge_expect(struct sp_http_parser *parser, struct sp_http_request *request,
+                                struct sp_span value)
+{
+    if (request->head.minor == 0)
+        return SP_OK;
+    if (request->expect_continue)
+        return sp_http_refuse(parser, 400, "Expect is repeated");
+    if (!sp_span_eq_nocase(value, SP_SPAN_LIT("100-continue")))
+        return sp_http_refuse(parser, 400, "Expect is not 100-continue");
+    request->expect_continue = true;
+    return SP_OK;
+}
+
+/* How many hops are left must be one number, where it counts at all (RFC 9110 7.6.2). */
+static enum sp_err judge_max_forwards(struct sp_http_parser *parser,
+                                      const struct sp_http_request *request,
+                                      const struct sp_http_field *field)
+{
+    uint64_t left;
+
+    if (sp_http_find(&request->head, SP_FIELD_MAX_FORWARDS) != field)
+        return sp_http_refuse(parser, 400, "Max-Forwards is repeated");
+    if (sp_span_to_u64(field->value, &left) != SP_OK)
+        return sp_http_refuse(parser, 400, "Max-Forwards is not a number");
+    return SP_OK;
+}
+
 static enum sp_err judge_fields(struct sp_http_parser *parser, struct sp_http_request *request)
 {
     const struct sp_http_field *host = NULL;
+    bool counts_hops = request->method == SP_HTTP_OPTIONS || request->method == SP_HTTP_TRACE;
 
     for (size_t i = 0; i < request->head.fields_len; i++) {
         const struct sp_http_field *field = &request->head.fields[i];
@@ -186,9 +216,11 @@ static enum sp_err judge_fields(struct sp_http_parser *parser, struct sp_http_re
                 return sp_http_refuse(parser, 400, "Proxy-Authorization is repeated");
             request->authorization = field->value;
         } else if (field->id == SP_FIELD_EXPECT) {
-            request->expect_continue = request->head.minor >=
-                                           1 && /* RFC 9110 10.1.1: ignored in HTTP/1.0 */
-                                       sp_span_eq_nocase(field->value, SP_SPAN_LIT("100-continue"));
+            if (judge_expect(parser, request, field->value) != SP_OK)
+                return SP_ERR_INVALID;
+        } else if (field->id == SP_FIELD_MAX_FORWARDS && counts_hops) {
+            if (judge_max_forwards(parser, request, field) != SP_OK)
+                return SP_ERR_INVALID;
         } else if (field->id == SP_FIELD_ACCEPT && !request->accepts_html) {
             request->accepts_html = wants_html(field->value);
         }
@@ -232,7 +264,7 @@ static enum sp_err judge_request(struct sp_http_parser *parser, struct sp_span b
     if (err == SP_OK)
         err = judge_fields(parser, request);
     if (err == SP_OK)
-        err = sp_http_judge_connection(parser, &request->head);
+        err = sp_http_judge_connection(parser, &request->head, false);
     if (err == SP_OK)
         err = judge_body(parser, request);
     return err;

@@ -78,12 +78,13 @@ static enum sp_err judge_body(struct sp_http_parser *parser, enum sp_http_method
     struct sp_http_framing *body = &response->head.body;
     struct sp_http_framing_facts facts;
     bool bare = response->status < 200 || response->status == 204;
+    bool empty = bare || response->status == 205; /* RFC 9110 15.3.6: perhaps in chunks */
     enum sp_err err = sp_http_judge_framing(parser, &response->head, &facts);
 
     if (err != SP_OK)
         return err;
-    if (bare && (facts.chunked || body->length > 0))
-        return sp_http_refuse(parser, 400, "a 1xx or 204 answer that announces a body");
+    if ((bare && facts.chunked) || (empty && body->length > 0))
+        return sp_http_refuse(parser, 400, "a 1xx, 204 or 205 answer that announces a body");
     if (never_has_body(response->status, method))
         *body = (struct sp_http_framing){SP_BODY_NONE, 0};
     else if (!facts.chunked && !facts.has_length)
@@ -135,7 +136,7 @@ static enum sp_err judge_response(struct sp_http_parser *parser, struct sp_span 
     response->head.size = parser->size;
     response->status = parser->status;
     response->reason = sp_span_of(bytes.base + parser->reason, parser->reason_len);
-    err = sp_http_judge_connection(parser, &response->head);
+    err = sp_http_judge_connection(parser, &response->head, true);
     if (err == SP_OK)
         err = judge_body(parser, method, response);
     if (err == SP_OK)

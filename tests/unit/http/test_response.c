@@ -169,7 +169,7 @@ static void an_origin_that_asks_for_ntlm_or_negotiate_binds_the_connection(void 
     assert_false(binds(UNAUTHORIZED "WWW-Authenticate: Basic realm=\"NTLM, ntlm\"\r\n\r\n"));
     assert_false(binds(UNAUTHORIZED "WWW-Authenticate: NTLMv9\r\n\r\n"));
     assert_false(binds("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nWWW-Authenticate: NTLM\r\n\r\n"));
-    assert_false(binds("HTTP/1.1 407 P\r\nContent-Length: 0\r\nProxy-Authenticate: NTLM\r\n\r\n"));
+    assert_false(binds("HTTP/1.1 403 F\r\nContent-Length: 0\r\nWWW-Authenticate: NTLM\r\n\r\n"));
 }
 
 int main(void)
