@@ -221,6 +221,9 @@ static enum sp_step switch_protocols(struct sp_exchange *x)
     if (x->request.head.upgrade.base == NULL)
         return fail(x, 502, SP_REASON_UPSTREAM,
                     "the server switched protocols without having been asked");
+    if (!sp_http_upgrade_was_offered(x->request.head.upgrade, x->response.head.upgrade))
+        return fail(x, 502, SP_REASON_UPSTREAM,
+                    "the server switched to a protocol that was not offered");
     if (!x->up_done) /* what is left of the body would be taken for the new protocol's bytes */
         return fail(x, 502, SP_REASON_UPSTREAM,
                     "the server switched protocols before it had read the request");
@@ -242,7 +245,7 @@ static void pass_interim(struct sp_exchange *x)
     bool wanted = x->request.head.minor >= 1 &&
                   (x->response.status != 100 || x->request.expect_continue);
 
-    if (wanted && put_response_head(x, &forward) != SP_OK) {
+    if (++x->interims > INTERIM_MAX || (wanted && put_response_head(x, &forward) != SP_OK)) {
         (void)fail(x, 502, SP_REASON_UPSTREAM, "too many interim answers from the server");
         return;
     }
@@ -328,6 +331,9 @@ static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
         if (err == SP_OK) {
             if (x->response.status == 101)
                 return switch_protocols(x);
+            if (x->response.status == 407) /* the client would doubt the password that it has */
+                return fail(x, 502, SP_REASON_UPSTREAM,
+                            "the server answered 407, which only a proxy may say");
             if (x->response.status >= 200)
                 return begin_answer(x);
             pass_interim(x);

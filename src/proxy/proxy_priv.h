@@ -41,6 +41,7 @@
 #define POOL_BUCKETS   1024                  /* a power of two */
 #define POOL_MAX       1024                  /* upstream connections beyond one for each client */
 #define BOUND_MAX      8                     /* upstream connections that belong to one client */
+#define INTERIM_MAX    256                   /* 1xx answers to one request */
 #define RELAY_BUDGET   16                    /* moves in one go before others get their turn */
 #define SPLICE_FROM    ((uint64_t)16 * 1024) /* bodies at least that long go by the kernel */
 #define RETRY_AFTER_S  5
@@ -333,6 +334,7 @@ struct sp_exchange {
     struct sp_upstream *upstream;
     struct sp_relay up;   /* request's body, client to origin */
     struct sp_relay down; /* answer's body, origin to client */
+    unsigned interims;    /* 1xx answers so far */
     bool up_done;
     bool up_ready; /* `up` and the head in upstream->out stand */
     bool down_ready;
