@@ -31,6 +31,7 @@ enum sp_option_type {
     SP_OPTION_LIST,   /* struct sp_strings {"a", "b"}; the default is written "a, b" */
     SP_OPTION_CHOICE, /* int               index into choices */
     SP_OPTION_SECRET, /* struct sp_secret_text; the value names a file, which the core reads */
+    SP_OPTION_PATHS,  /* struct sp_strings of PATHs: {"a.pem", "b.pem"}, or one alone: "a.pem" */
 };
 
 enum sp_option_flag {
@@ -59,6 +60,7 @@ struct sp_option {
 #define SP_OPT_MILLIS(st, field, name, def, lo, hi, help) {name, SP_OPTION_MILLIS, offsetof(st, field), def, lo, hi, NULL, 0, help}
 #define SP_OPT_SIZE(st, field, def, lo, hi, help) {#field, SP_OPTION_SIZE, offsetof(st, field), def, lo, hi, NULL, 0, help}
 #define SP_OPT_LIST(st, field, def, help)    {#field, SP_OPTION_LIST, offsetof(st, field), def, 0, 0, NULL, 0, help}
+#define SP_OPT_PATHS(st, field, help)        {#field, SP_OPTION_PATHS, offsetof(st, field), NULL, 0, 0, NULL, 0, help}
 #define SP_OPT_CHOICE(st, field, def, words, help) {#field, SP_OPTION_CHOICE, offsetof(st, field), def, 0, 0, words, 0, help}
 #define SP_OPT_SECRET(st, field, help)       {#field, SP_OPTION_SECRET, offsetof(st, field), NULL, 0, 0, NULL, 0, help}
 #define SP_OPT_END                           {NULL, SP_OPTION_STRING, 0, NULL, 0, 0, NULL, 0, NULL}

@@ -166,23 +166,24 @@ static void examine_address(struct visit *v, const struct sp_listen *listen)
                                   : "correct listen");
 }
 
-static void examine_certificate(struct visit *v, const struct sp_listen *listen)
+static void examine_certificate(struct visit *v, const struct sp_listen *listen, size_t index)
 {
+    bool one = sp_tls_server_certificates(listen->tls) == 1;
     struct sp_tls_certificate certificate;
     bool in_date;
-    char what[200], state[640];
+    char number[24] = "", what[200], state[640];
 
-    if (listen->tls == NULL)
-        return;
-    sp_tls_server_certificate(listen->tls, &certificate);
+    sp_tls_server_certificate(listen->tls, index, &certificate);
     in_date = certificate.begun && certificate.days_left >= EXPIRES_SOON_DAYS;
-    (void)snprintf(what, sizeof(what), "certificate of listen %.150s", listen->title);
-    (void)snprintf(state, sizeof(state), "%s %s, for %s",
+    if (!one)
+        (void)snprintf(number, sizeof(number), " %zu", index + 1);
+    (void)snprintf(what, sizeof(what), "certificate%s of listen %.150s", number, listen->title);
+    (void)snprintf(state, sizeof(state), "%s %s, %s, for %s",
                    !certificate.begun          ? "not valid yet; until"
                    : certificate.days_left < 0 ? "expired on"
                    : in_date                   ? "valid until"
                                                : "expires soon, on",
-                   certificate.until,
+                   certificate.until, certificate.key,
                    certificate.names[0] != '\0' ? certificate.names : "no name at all");
     tell(v, in_date && certificate.names[0] != '\0', what, state,
          in_date ? "clients look at subjectAltName alone: issue it with the proxy's names there"
@@ -196,7 +197,9 @@ static void examine_listeners(struct visit *v, const struct sp_proxy_snapshot *s
 
     for (size_t i = 0; i < len; i++) {
         examine_address(v, &listens[i]);
-        examine_certificate(v, &listens[i]);
+        for (size_t j = 0; listens[i].tls != NULL && j < sp_tls_server_certificates(listens[i].tls);
+             j++)
+            examine_certificate(v, &listens[i], j);
     }
 }
 

@@ -88,7 +88,7 @@ static bool own_name(char *out, size_t cap)
     return true;
 }
 
-static bool open_client(struct visit *v)
+static bool open_client(struct visit *v, const char *host)
 {
     size_t len;
     const struct sp_config_block *blocks = sp_config_all(
@@ -97,8 +97,7 @@ static bool open_client(struct visit *v)
     struct sp_addr addr = reachable(&v->listen->addr);
     char text[SP_ADDR_TEXT_MAX];
 
-    v->client = sp_client_open(&addr, v->listen->tls != NULL ? options->tls_certificate : NULL,
-                               v->why);
+    v->client = sp_client_open(&addr, host, &options->tls_certificate, v->why);
     step(v, "connect", sp_addr_text(&addr, text),
          v->client != NULL ? sp_client_protection(v->client) : v->why);
     return v->client != NULL;
@@ -227,18 +226,24 @@ static enum sp_exit tell_verdict(struct visit *v, bool answered)
     return sp_app_print_end(v->printer) && well ? SP_EXIT_WELL : SP_EXIT_UNWELL;
 }
 
-static enum sp_exit visit(struct visit *v, const char *host)
+static bool open_initiator(struct visit *v, const char *host)
 {
     struct sp_span bindings = SP_SPAN_NONE;
+
+    if (v->listen->tls != NULL)
+        bindings = sp_tls_server_end_point(v->listen->tls, sp_client_certificate(v->client));
+    v->initiator = sp_initiator_new(host, bindings, v->why);
+    return v->initiator != NULL;
+}
+
+static enum sp_exit visit(struct visit *v, const char *host)
+{
     bool answered = false;
     enum sp_exit status;
 
-    if (v->listen->tls != NULL)
-        bindings = sp_tls_server_end_point(v->listen->tls);
     sp_app_print_heading(v->printer, SP_APP_STRONG, "HTTP@%s by listen %s", host, v->listen->title);
     v->begun_us = now_us();
-    v->initiator = sp_initiator_new(host, bindings, v->why);
-    if (v->initiator != NULL && open_client(v))
+    if (open_client(v, host) && open_initiator(v, host))
         answered = shake_hands(v);
     status = tell_verdict(v, answered);
     sp_client_answer_fini(&v->answer);

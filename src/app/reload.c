@@ -33,6 +33,7 @@ static bool is_same(const struct sp_option *option, const struct sp_config_block
         return *(const uint64_t *)field(a, option) == *(const uint64_t *)field(b, option);
     case SP_OPTION_CHOICE: return *(const int *)field(a, option) == *(const int *)field(b, option);
     case SP_OPTION_LIST:
+    case SP_OPTION_PATHS:
     case SP_OPTION_SECRET: break;
     }
     return true;

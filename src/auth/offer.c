@@ -17,7 +17,7 @@ static void offer_default(const struct sp_auth_plan *plan, const struct sp_liste
 {
     offer->schemes[SP_SCHEME_NEGOTIATE] = has_backends(plan, SP_SCHEME_NEGOTIATE);
     offer->schemes[SP_SCHEME_BASIC] = has_backends(plan, SP_SCHEME_BASIC) &&
-                                      listen->tls_certificate[0] != '\0';
+                                      listen->tls_certificate.len > 0;
 }
 
 static void offer_named(const struct sp_auth_plan *plan, const struct sp_config_block *block,

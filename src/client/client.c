@@ -27,7 +27,8 @@
 struct sp_client {
     int fd;
     SSL_CTX *context;
-    SSL *tls; /* NULL: in clear */
+    SSL *tls;           /* NULL: in clear */
+    size_t certificate; /* which one it shows */
     struct sp_http_parser *parser;
     char *bytes; /* what came, from the beginning of an answer */
     size_t bytes_len;
@@ -67,11 +68,10 @@ static bool connect_to(struct sp_client *c, const struct sp_addr *addr, char *wh
 }
 
 /* Is it the certificate in that file? Stricter than any chain, and no name has to fit. */
-static bool shows(SSL *tls, const char *path, char *why)
+static bool is_in(const X509 *shown, const char *path, char *why)
 {
     FILE *file = fopen(path, "re");
     X509 *expected = file != NULL ? PEM_read_X509(file, NULL, NULL, NULL) : NULL;
-    X509 *shown = SSL_get1_peer_certificate(tls);
     bool same = expected != NULL && shown != NULL && X509_cmp(expected, shown) == 0;
 
     if (expected == NULL)
@@ -81,17 +81,31 @@ static bool shows(SSL *tls, const char *path, char *why)
     if (file != NULL)
         (void)fclose(file);
     X509_free(expected);
-    X509_free(shown);
     ERR_clear_error();
     return same;
 }
 
-static bool start_tls(struct sp_client *c, const char *certificate, char *why)
+static bool shows_one(struct sp_client *c, const struct sp_strings *certificates, char *why)
+{
+    X509 *shown = SSL_get1_peer_certificate(c->tls);
+    bool found = false;
+
+    while (!found && c->certificate < certificates->len) {
+        found = is_in(shown, certificates->items[c->certificate], why);
+        c->certificate += !found;
+    }
+    X509_free(shown);
+    return found;
+}
+
+static bool start_tls(struct sp_client *c, const char *host, const struct sp_strings *certificates,
+                      char *why)
 {
     c->context = SSL_CTX_new(TLS_client_method());
     if (c->context != NULL && SSL_CTX_set_min_proto_version(c->context, TLS1_2_VERSION) == 1)
         c->tls = SSL_new(c->context);
-    if (c->tls == NULL || SSL_set_fd(c->tls, c->fd) != 1) {
+    if (c->tls == NULL || SSL_set_fd(c->tls, c->fd) != 1 ||
+        SSL_set_tlsext_host_name(c->tls, host) != 1) {
         say(why, "out of memory", "");
         return false;
     }
@@ -99,10 +113,11 @@ static bool start_tls(struct sp_client *c, const char *certificate, char *why)
         say(why, "TLS handshake failed", tls_words());
         return false;
     }
-    return shows(c->tls, certificate, why);
+    return shows_one(c, certificates, why);
 }
 
-struct sp_client *sp_client_open(const struct sp_addr *addr, const char *certificate, char *why)
+struct sp_client *sp_client_open(const struct sp_addr *addr, const char *host,
+                                 const struct sp_strings *certificates, char *why)
 {
     const struct sp_http_limits limits = {
         .head_size = ANSWER_MAX, .fields = HEAD_FIELDS, .target_size = 1024};
@@ -115,7 +130,7 @@ struct sp_client *sp_client_open(const struct sp_addr *addr, const char *certifi
     c->bytes = malloc(ANSWER_MAX);
     c->parser = sp_http_parser_new(&limits);
     if (c->bytes == NULL || c->parser == NULL || !connect_to(c, addr, why) ||
-        (certificate != NULL && !start_tls(c, certificate, why)))
+        (certificates->len > 0 && !start_tls(c, host, certificates, why)))
         sp_client_close(&c);
     return c;
 }
@@ -141,6 +156,11 @@ void sp_client_close(struct sp_client **client)
 const char *sp_client_protection(const struct sp_client *client)
 {
     return client->tls != NULL ? SSL_get_version(client->tls) : "in clear";
+}
+
+size_t sp_client_certificate(const struct sp_client *client)
+{
+    return client->certificate;
 }
 
 /* ---- bytes ---- */

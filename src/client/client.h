@@ -26,13 +26,17 @@ struct sp_client_answer {
 };
 void sp_client_answer_fini(struct sp_client_answer *answer);
 
-/* Connects. With `certificate` (a PEM file) by TLS, to a server that shows that very certificate:
- * nothing is sent to any other. NULL: `why` (SP_CLIENT_WHY_MAX) has words. */
-struct sp_client *sp_client_open(const struct sp_addr *addr, const char *certificate,
-                                 char *why) SP_MUST_CHECK;
+/* Connects. With `certificates` (PEM files; none: in clear) by TLS, to a server that shows one of
+ * them: nothing is sent to any other. `host` is the name that is asked for in the handshake. NULL:
+ * `why` (SP_CLIENT_WHY_MAX) has words. */
+struct sp_client *sp_client_open(const struct sp_addr *addr, const char *host,
+                                 const struct sp_strings *certificates, char *why) SP_MUST_CHECK;
 void sp_client_close(struct sp_client **client);
 /* "TLSv1.3", or "in clear". */
 const char *sp_client_protection(const struct sp_client *client);
+/* Which of the certificates the server showed. */
+size_t sp_client_certificate(const struct sp_client *client);
+
 struct sp_client_request {
     bool connect;          /* CONNECT, else GET */
     struct sp_span target; /* as it stands in the request line */

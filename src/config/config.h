@@ -68,6 +68,9 @@ const struct sp_config_block *sp_config_all(const struct sp_config *config, cons
  * is not set or option is NULL). For checks that only the owner of the options can make. */
 void sp_config_fault(struct sp_config_faults *faults, const struct sp_config_block *block,
                      const char *option, const char *fmt, ...) SP_PRINTF(4, 5);
+/* The same for what deserves a word and is no fault. */
+void sp_config_warn(struct sp_config_faults *faults, const struct sp_config_block *block,
+                    const char *option, const char *fmt, ...) SP_PRINTF(4, 5);
 /* Was this option written in the file, or is it the default? */
 bool sp_config_is_set(const struct sp_config_block *block, const char *option);
 

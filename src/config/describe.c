@@ -72,7 +72,7 @@ static void print_default(struct printer *p, const struct sp_option *option)
 {
     const char *text = option->fallback != NULL ? option->fallback : "";
 
-    if (option->type == SP_OPTION_LIST) {
+    if (option->type == SP_OPTION_LIST || option->type == SP_OPTION_PATHS) {
         print_list(p, text);
     } else if (is_number(option->type)) {
         puts_text(p, text[0] != '\0' ? text : "0");

@@ -71,19 +71,37 @@ static const struct sp_config_note *find_note(const struct sp_config_block *bloc
     return NULL;
 }
 
+/* At the option's place, or the block's where it is not set. */
+static void add_line_at(struct sp_buf *to, const struct sp_config_block *block, const char *option,
+                        const char *fmt, va_list ap)
+{
+    const struct sp_config_note *note = find_note(block, option);
+
+    if (note != NULL)
+        add_line(to, note->file->name, note->line, fmt, ap);
+    else
+        add_line(to, block->file, block->line, fmt, ap);
+}
+
 void sp_config_fault(struct sp_config_faults *faults, const struct sp_config_block *block,
                      const char *option, const char *fmt, ...)
 {
-    const struct sp_config_note *note = find_note(block, option);
     va_list ap;
 
     va_start(ap, fmt);
-    if (note != NULL)
-        add_line(&faults->text, note->file->name, note->line, fmt, ap);
-    else
-        add_line(&faults->text, block->file, block->line, fmt, ap);
+    add_line_at(&faults->text, block, option, fmt, ap);
     va_end(ap);
     faults->count++;
+}
+
+void sp_config_warn(struct sp_config_faults *faults, const struct sp_config_block *block,
+                    const char *option, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    add_line_at(&faults->warnings, block, option, fmt, ap);
+    va_end(ap);
 }
 
 bool sp_config_is_set(const struct sp_config_block *block, const char *option)

@@ -37,6 +37,7 @@ const char *sp_config_type_text(enum sp_option_type type)
     case SP_OPTION_LIST: return "list";
     case SP_OPTION_CHOICE: return "choice";
     case SP_OPTION_SECRET: return "name of a file that holds a secret";
+    case SP_OPTION_PATHS: return "file name, or list of them";
     }
     return "";
 }
@@ -184,17 +185,44 @@ static char *resolve(const struct filling *f, const char *text)
     return path;
 }
 
-static void fill_path(const struct filling *f, const char *text)
+static char *read_path(const struct filling *f, const char *text)
 {
     char *path = resolve(f, text);
 
-    if (path == NULL)
-        return;
-    *(char **)f->field = path;
-    if (path[0] == '\0' || (f->option->flags & SP_OPTION_MAY_MISS) != 0)
-        return;
+    if (path == NULL || path[0] == '\0' || (f->option->flags & SP_OPTION_MAY_MISS) != 0)
+        return path;
     if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
         FAULT(f, "%s cannot be read: %s", sp_config_show(path), strerror(errno));
+    return path;
+}
+
+static void fill_path(const struct filling *f, const char *text)
+{
+    char *path = read_path(f, text);
+
+    if (path != NULL)
+        *(char **)f->field = path;
+}
+
+/* "" stands for no file, as with a single one. */
+static void fill_paths(const struct filling *f)
+{
+    struct sp_strings *list = f->field;
+
+    if (f->note->values_len == 0 || (f->note->values_len == 1 && f->note->values[0][0] == '\0'))
+        return;
+    list->items = sp_arena_alloc(&f->reader->config->arena,
+                                 f->note->values_len * sizeof(*list->items));
+    if (list->items == NULL) {
+        f->reader->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < f->note->values_len; i++) {
+        char *path = read_path(f, f->note->values[i]);
+
+        if (path != NULL)
+            list->items[list->len++] = path;
+    }
 }
 
 static void fill_secret(const struct filling *f, const char *text)
@@ -256,7 +284,8 @@ static void fill_one(const struct filling *f, const char *text)
     case SP_OPTION_SIZE: fill_number(f, text); break;
     case SP_OPTION_CHOICE: fill_choice(f, text); break;
     case SP_OPTION_SECRET: fill_secret(f, text); break;
-    case SP_OPTION_LIST: break; /* fill_list */
+    case SP_OPTION_LIST:
+    case SP_OPTION_PATHS: break; /* of any number: fill_list, fill_paths */
     }
 }
 
@@ -281,6 +310,8 @@ static void fill_from_note(const struct filling *f)
         return;
     if (f->option->type == SP_OPTION_LIST)
         fill_list(f);
+    else if (f->option->type == SP_OPTION_PATHS)
+        fill_paths(f);
     else if (f->note->append)
         FAULT(f, "takes one value, so it is set with %s", "\"=\"");
     else if (f->note->values_len != 1)

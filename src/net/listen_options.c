@@ -2,11 +2,14 @@
 #include "net/listener.h"
 
 const struct sp_option sp_listen_option_table[] = {
-    SP_OPT_PATH(struct sp_listen_options, tls_certificate, NULL, 0,
-                "PEM file with the certificate and its chain: makes this an HTTPS proxy listener; "
-                "needs tls_key."),
-    SP_OPT_PATH(struct sp_listen_options, tls_key, NULL, 0,
-                "PEM file with the private key of tls_certificate, without a passphrase."),
+    SP_OPT_PATHS(struct sp_listen_options, tls_certificate,
+                 "PEM file with the certificate and its chain: makes this an HTTPS proxy listener; "
+                 "needs tls_key. Of several, {\"a.pem\", \"b.pem\"}, each client is shown the one "
+                 "for the name that it asks for (subjectAltName), else the first; an RSA and an "
+                 "ECDSA one may have the same names."),
+    SP_OPT_PATHS(struct sp_listen_options, tls_key,
+                 "PEM file with the private key of tls_certificate, without a passphrase; of "
+                 "several, in the same order."),
     SP_OPT_LIST(struct sp_listen_options, offer, NULL,
                 "Schemes offered here: negotiate, basic. Default: all that auth has, but Basic in "
                 "clear only where it is named."),

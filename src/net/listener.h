@@ -11,8 +11,8 @@
 #include "net/tls.h"
 
 struct sp_listen_options {
-    char *tls_certificate;
-    char *tls_key;
+    struct sp_strings tls_certificate;
+    struct sp_strings tls_key;             /* of each, in the same order */
     struct sp_strings offer;               /* for auth: names of schemes; empty = default */
     struct sp_strings proxy_protocol_from; /* CIDRs */
 };

@@ -3,8 +3,8 @@
 
 #include "util/addr.h"
 
+#include <openssl/evp.h>
 #include <openssl/x509.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -36,10 +36,8 @@ static void add_address(struct sp_tls_certificate *out, const ASN1_OCTET_STRING 
 
 /* Subject alternative names alone: clients have not looked at the common name for years (RFC 9110
  * 4.3.4). */
-static void read_names(X509 *certificate, struct sp_tls_certificate *out)
+static void read_names(const GENERAL_NAMES *names, struct sp_tls_certificate *out)
 {
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-
     for (int i = 0; names != NULL && i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
 
@@ -49,12 +47,14 @@ static void read_names(X509 *certificate, struct sp_tls_certificate *out)
         else if (name->type == GEN_IPADD)
             add_address(out, name->d.iPAddress);
     }
-    GENERAL_NAMES_free(names);
 }
 
-void sp_tls_server_certificate(const struct sp_tls_server *server, struct sp_tls_certificate *out)
+void sp_tls_server_certificate(const struct sp_tls_server *server, size_t index,
+                               struct sp_tls_certificate *out)
 {
-    X509 *certificate = SSL_CTX_get0_certificate(server->ctx);
+    const struct sp_tls_identity *identity = &server->identities[index];
+    X509 *certificate = SSL_CTX_get0_certificate(identity->files);
+    const EVP_PKEY *key = SSL_CTX_get0_privatekey(identity->files);
     int days = 0, seconds = 0;
     struct tm tm;
 
@@ -66,5 +66,7 @@ void sp_tls_server_certificate(const struct sp_tls_server *server, struct sp_tls
     out->begun = X509_cmp_current_time(X509_get0_notBefore(certificate)) < 0;
     if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1)
         (void)strftime(out->until, sizeof(out->until), "%Y-%m-%d", &tm);
-    read_names(certificate, out);
+    if (key != NULL)
+        snprintf(out->key, sizeof(out->key), "%s", EVP_PKEY_get0_type_name(key));
+    read_names(identity->names, out);
 }

@@ -1,4 +1,4 @@
-/* A listener's TLS context: certificate, key and the rules of the protocol, made on the main thread
+/* A listener's TLS context: the rules of the protocol and its certificates, made on the main thread
  * and then shared by all workers, which only read it. */
 #include "net/tls_priv.h"
 
@@ -6,16 +6,12 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define WHY_MAX   256
-#define END_POINT "tls-server-end-point:"
 /* Forward secrecy and authenticated encryption only; TLS 1.3 has nothing else anyway. */
 #define CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20"
 #define GROUPS  "X25519:P-256:P-384"
@@ -27,78 +23,6 @@ const char *sp_tls_error_words(void)
 
     ERR_clear_error();
     return words != NULL ? words : "unknown TLS error";
-}
-
-/* ---- the files ---- */
-
-static bool can_open(const char *what, const char *path, char *why)
-{
-    FILE *file = fopen(path, "re");
-
-    if (file == NULL) {
-        snprintf(why, WHY_MAX, "%s %s: %s", what, path, strerror(errno));
-        return false;
-    }
-    fclose(file);
-    return true;
-}
-
-/* Nobody is there to type it: a key with a passphrase is refused with words. */
-static int no_passphrase(char *buf, int size, int rwflag, void *asked)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    *(bool *)asked = true;
-    return -1;
-}
-
-static bool load_certificate(SSL_CTX *ctx, const char *path, char *why)
-{
-    ERR_clear_error();
-    if (!can_open("tls_certificate", path, why))
-        return false;
-    if (SSL_CTX_use_certificate_chain_file(ctx, path) == 1)
-        return true;
-    if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
-        snprintf(why, WHY_MAX, "tls_certificate %s: no PEM certificate in this file", path);
-    else
-        snprintf(why, WHY_MAX, "tls_certificate %s: %s", path, sp_tls_error_words());
-    ERR_clear_error();
-    return false;
-}
-
-static bool key_failed(const char *path, bool asked, char *why)
-{
-    unsigned long code = ERR_peek_error();
-
-    if (asked)
-        snprintf(why, WHY_MAX, "tls_key %s: is protected by a passphrase; store it without one",
-                 path);
-    else if (ERR_GET_REASON(code) == X509_R_KEY_VALUES_MISMATCH ||
-             ERR_GET_REASON(code) == X509_R_KEY_TYPE_MISMATCH)
-        snprintf(why, WHY_MAX, "tls_key %s: does not belong to tls_certificate", path);
-    else
-        snprintf(why, WHY_MAX, "tls_key %s: no PEM private key in this file", path);
-    ERR_clear_error();
-    return false;
-}
-
-static bool load_key(SSL_CTX *ctx, const char *path, char *why)
-{
-    bool asked = false;
-    bool loaded;
-
-    ERR_clear_error();
-    if (!can_open("tls_key", path, why))
-        return false;
-    SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, &asked);
-    loaded = SSL_CTX_use_PrivateKey_file(ctx, path, SSL_FILETYPE_PEM) == 1 &&
-             SSL_CTX_check_private_key(ctx) == 1;
-    SSL_CTX_set_default_passwd_cb_userdata(ctx, NULL);
-    SSL_CTX_set_default_passwd_cb(ctx, NULL);
-    return loaded || key_failed(path, asked, why);
 }
 
 /* ---- the rules ---- */
@@ -147,72 +71,61 @@ static bool set_rules(SSL_CTX *ctx)
         SSL_CTX_set_options(ctx, SSL_OP_ENABLE_KTLS);
     else
         SSL_CTX_set_read_ahead(ctx, 1);
-    /* Sessions live in the tickets that clients hold: no table, no lock, any worker resumes. */
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ctx, CIPHERS) == 1 &&
-           SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 && SSL_CTX_set_num_tickets(ctx, 1) == 1 &&
+           SSL_CTX_set1_groups_list(ctx, GROUPS) == 1 &&
+           SSL_CTX_set_max_early_data(ctx, 0) == 1 && /* it could be replayed */
            SSL_CTX_set_session_id_context(ctx, context_id, sizeof(context_id) - 1) == 1;
-}
-
-/* RFC 5929 4.1: the hash of the certificate's signature, but SHA-256 in place of MD5 and SHA-1. */
-static bool make_end_point(struct sp_tls_server *server)
-{
-    X509 *certificate = SSL_CTX_get0_certificate(server->ctx);
-    size_t label = sizeof(END_POINT) - 1;
-    const EVP_MD *md;
-    unsigned len = 0;
-    int md_nid = NID_undef;
-
-    if (certificate == NULL)
-        return false;
-    if (X509_get_signature_info(certificate, &md_nid, NULL, NULL, NULL) != 1 || md_nid == NID_undef)
-        return true; /* Ed25519 and its like have no hash of their own: no binding, no failure */
-    if (md_nid == NID_md5 || md_nid == NID_sha1)
-        md_nid = NID_sha256;
-    md = EVP_get_digestbynid(md_nid);
-    if (md == NULL)
-        return true;
-    memcpy(server->end_point, END_POINT, label);
-    if (X509_digest(certificate, md, (unsigned char *)server->end_point + label, &len) != 1)
-        return false;
-    server->end_point_len = label + len;
-    return true;
 }
 
 static void server_free(struct sp_tls_server *server)
 {
     SSL_CTX_free(server->ctx);
+    for (size_t i = 0; i < server->identities_len; i++)
+        sp_tls_identity_fini(&server->identities[i]);
+    free(server->identities);
     free(server);
 }
 
-struct sp_tls_server *sp_tls_server_new(const char *certificate, const char *key, char *why_out)
+struct sp_tls_server *sp_tls_server_new(struct sp_tls_fault *fault)
 {
     struct sp_tls_server *server = calloc(1, sizeof(*server));
 
-    snprintf(why_out, WHY_MAX, "out of memory");
+    *fault = (struct sp_tls_fault){.why = "out of memory"};
     if (server == NULL)
         return NULL;
     atomic_init(&server->refs, 1);
     server->ctx = SSL_CTX_new(TLS_server_method());
-    if (server->ctx == NULL || !set_rules(server->ctx)) {
-        snprintf(why_out, WHY_MAX, "TLS: %s", sp_tls_error_words());
+    if (server->ctx == NULL || !set_rules(server->ctx) || !sp_tls_tickets_set_up(server)) {
+        snprintf(fault->why, sizeof(fault->why), "TLS: %s", sp_tls_error_words());
         server_free(server);
         return NULL;
     }
-    if (!load_certificate(server->ctx, certificate, why_out) ||
-        !load_key(server->ctx, key, why_out)) {
-        server_free(server);
-        return NULL;
-    }
-    if (!make_end_point(server)) {
-        snprintf(why_out, WHY_MAX, "tls_certificate %s: %s", certificate, sp_tls_error_words());
-        server_free(server);
-        return NULL;
-    }
-    why_out[0] = '\0';
+    SSL_CTX_set_cert_cb(server->ctx, sp_tls_identity_choose, server);
     return server;
+}
+
+enum sp_err sp_tls_server_add(struct sp_tls_server *server, const char *certificate,
+                              const char *key, struct sp_tls_fault *fault)
+{
+    struct sp_tls_identity *grown = realloc(server->identities, (server->identities_len + 1) *
+                                                                    sizeof(*server->identities));
+    struct sp_tls_identity *identity;
+    enum sp_err err;
+
+    *fault = (struct sp_tls_fault){.why = "out of memory"};
+    if (grown == NULL)
+        return SP_ERR_INVALID;
+    server->identities = grown;
+    identity = &grown[server->identities_len];
+    memset(identity, 0, sizeof(*identity));
+    err = sp_tls_identity_read(identity, certificate, key, fault);
+    if (err == SP_OK)
+        server->identities_len++;
+    else
+        sp_tls_identity_fini(identity);
+    return err;
 }
 
 struct sp_tls_server *sp_tls_server_ref(struct sp_tls_server *server)
@@ -230,9 +143,16 @@ void sp_tls_server_unref(struct sp_tls_server **server_ptr)
         server_free(server);
 }
 
-struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server)
+size_t sp_tls_server_certificates(const struct sp_tls_server *server)
 {
-    if (server->end_point_len == 0)
+    return server->identities_len;
+}
+
+struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server, size_t index)
+{
+    const struct sp_tls_identity *identity = &server->identities[index];
+
+    if (identity->end_point_len == 0)
         return (struct sp_span){NULL, 0};
-    return (struct sp_span){server->end_point, server->end_point_len};
+    return (struct sp_span){identity->end_point, identity->end_point_len};
 }

@@ -203,8 +203,7 @@ enum sp_step sp_exchange_step_authenticating(struct sp_exchange *x)
     agent = sp_http_find(&x->request.head, SP_FIELD_USER_AGENT);
     if (agent != NULL)
         question.user_agent = agent->value;
-    if (s->tls != NULL)
-        question.channel_bindings = sp_tls_server_end_point(s->tls);
+    question.channel_bindings = s->end_point;
     x->times.mark_us = x->times.head_us;
     sp_auth_engine_ask(s->epoch->engine, &s->auth, &question, on_answered, x, &x->auth, &x->ask);
     sp_exchange_forget_credential(x);

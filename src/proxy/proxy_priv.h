@@ -198,6 +198,7 @@ struct sp_session {
     struct sp_epoch *epoch;         /* whose listener and engine it uses */
     const struct sp_listen *listen; /* in epoch's snapshot */
     struct sp_tls_server *tls;      /* whose certificate the client saw; NULL in clear */
+    struct sp_span end_point;       /* of that certificate, in the context's memory */
     struct sp_stream *client;
     struct sp_timer timer; /* the one deadline of whatever state it is in */
     struct sp_soon next;   /* the next request is already here */

@@ -426,8 +426,10 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
     session->client_addr = accepted->client;
     session->epoch = sp_epoch_ref(proxy->epoch);
     session->listen = listen;
-    if (sp_stream_is_tls(stream))
+    if (sp_stream_is_tls(stream)) {
         session->tls = sp_tls_server_ref(sp_stream_tls_server(stream));
+        session->end_point = sp_stream_tls_end_point(stream);
+    }
     session->first = true;
     session->number = sp_trace_connection(proxy->trace);
     session->began_ms = sp_loop_now_ms(proxy->loop);

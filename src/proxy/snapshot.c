@@ -52,28 +52,70 @@ static bool listen_read_networks(struct sp_listen *listen, const struct sp_confi
     return true;
 }
 
+/* Old ones are a fault of the clients' view and not of ours: they are served, with a word. */
+static void warn_of_dates(const struct sp_listen *listen, size_t index, const char *path,
+                          const struct sp_config_block *block, struct sp_config_faults *faults)
+{
+    struct sp_tls_certificate certificate;
+
+    sp_tls_server_certificate(listen->tls, index, &certificate);
+    if (certificate.days_left < 0)
+        sp_config_warn(faults, block, "tls_certificate",
+                       "tls_certificate %s: expired on %s; clients will refuse it", path,
+                       certificate.until);
+    else if (!certificate.begun)
+        sp_config_warn(faults, block, "tls_certificate",
+                       "tls_certificate %s: is not valid yet; clients will refuse it", path);
+}
+
+static bool read_certificates(struct sp_listen *listen, const struct sp_config_block *block,
+                              const struct sp_listen_options *options,
+                              struct sp_config_faults *faults)
+{
+    bool well = true;
+    struct sp_tls_fault fault;
+
+    listen->tls = sp_tls_server_new(&fault);
+    if (listen->tls == NULL) {
+        sp_config_fault(faults, block, NULL, "%s", fault.why);
+        return false;
+    }
+    for (size_t i = 0; i < options->tls_certificate.len; i++) { /* all, so that all is told */
+        const char *path = options->tls_certificate.items[i];
+
+        if (sp_tls_server_add(listen->tls, path, options->tls_key.items[i], &fault) != SP_OK) {
+            sp_config_fault(faults, block, fault.option, "%s", fault.why);
+            well = false;
+        } else {
+            warn_of_dates(listen, sp_tls_server_certificates(listen->tls) - 1, path, block, faults);
+        }
+    }
+    return well;
+}
+
 static bool listen_read_tls(struct sp_listen *listen, const struct sp_config_block *block,
                             const struct sp_listen_options *options,
                             struct sp_config_faults *faults)
 {
-    bool certificate = options->tls_certificate[0] != '\0';
-    bool key = options->tls_key[0] != '\0';
-    char why[256];
+    size_t certificates = options->tls_certificate.len;
+    size_t keys = options->tls_key.len;
 
-    if (!certificate && !key)
+    if (certificates == 0 && keys == 0)
         return true;
-    if (!certificate || !key) {
-        sp_config_fault(faults, block, certificate ? "tls_certificate" : "tls_key",
-                        "%s needs %s beside it", certificate ? "tls_certificate" : "tls_key",
-                        certificate ? "tls_key" : "tls_certificate");
+    if (certificates == 0 || keys == 0) {
+        sp_config_fault(faults, block, certificates > 0 ? "tls_certificate" : "tls_key",
+                        "%s needs %s beside it", certificates > 0 ? "tls_certificate" : "tls_key",
+                        certificates > 0 ? "tls_key" : "tls_certificate");
         return false;
     }
-    listen->tls = sp_tls_server_new(options->tls_certificate, options->tls_key, why);
-    if (listen->tls == NULL) {
-        sp_config_fault(faults, block, "tls_certificate", "%s", why);
+    if (certificates != keys) {
+        sp_config_fault(faults, block, "tls_key",
+                        "tls_key names %zu of %zu files: one for each tls_certificate, in the same "
+                        "order",
+                        keys, certificates);
         return false;
     }
-    return true;
+    return read_certificates(listen, block, options, faults);
 }
 
 static bool listen_read(struct sp_listen *listen, const struct sp_config_block *block,

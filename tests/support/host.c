@@ -337,7 +337,8 @@ static void set_row(const struct sp_option *row, void *options, const char *valu
     case SP_OPTION_INT: *(int64_t *)field = strtoll(value, NULL, 10); break;
     case SP_OPTION_MILLIS: *(uint64_t *)field = scaled(value); break;
     case SP_OPTION_SIZE: *(uint64_t *)field = strtoull(value, NULL, 10); break;
-    case SP_OPTION_LIST: fill_list(field, value); break;
+    case SP_OPTION_LIST:
+    case SP_OPTION_PATHS: fill_list(field, value); break;
     case SP_OPTION_CHOICE: *(int *)field = choice_of(row, value); break;
     case SP_OPTION_SECRET: set_secret(field, value); break;
     }
@@ -368,7 +369,7 @@ void test_options_free(const struct sp_option *table, void *options)
 
         if (row->type == SP_OPTION_STRING || row->type == SP_OPTION_PATH)
             free(*(char **)field);
-        else if (row->type == SP_OPTION_LIST)
+        else if (row->type == SP_OPTION_LIST || row->type == SP_OPTION_PATHS)
             drop_list(field);
         else if (row->type == SP_OPTION_SECRET)
             free(((struct sp_secret_text *)field)->text);

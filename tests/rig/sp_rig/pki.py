@@ -14,11 +14,11 @@ class Authority:
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
              "-subj", "/CN=sallyport rig CA", "-keyout", self._key, "-out", self.ca])
 
-    def issue(self, name, hosts, addresses=(), days=30):
+    def issue(self, name, hosts, addresses=(), days=30, key=("ec", "ec_paramgen_curve:P-256")):
         """A certificate and key as (certificate, key) file names."""
         base = os.path.join(self.folder, name)
         alternatives = ",".join(["DNS:" + h for h in hosts] + ["IP:" + a for a in addresses])
-        run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=" + hosts[0],
+        run(["openssl", "req", "-newkey", key[0], "-pkeyopt", key[1], "-nodes", "-subj", "/CN=" + hosts[0],
              "-keyout", base + ".key", "-out", base + ".csr"])
         with open(base + ".ext", "w") as f:
             f.write("subjectAltName=%s\nextendedKeyUsage=serverAuth\n" % alternatives)

@@ -32,7 +32,7 @@ static int set_up_all(void **state)
     signal(SIGPIPE, SIG_IGN); /* the client thread's */
     sp_log_set_level(SP_LOG_ERROR);
     tls_files_make(&files, EVP_EC_gen("P-256"), EVP_sha256());
-    server = sp_tls_server_new(files.certificate, files.key, why);
+    server = tls_server_make(files.certificate, files.key, why);
     return server != NULL ? 0 : -1;
 }
 

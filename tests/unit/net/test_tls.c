@@ -16,7 +16,7 @@ static int set_up_all(void **state)
 
     signal(SIGPIPE, SIG_IGN); /* the client thread's; a loop looks after itself */
     tls_files_make(&files, EVP_EC_gen("P-256"), EVP_sha256());
-    server = sp_tls_server_new(files.certificate, files.key, why);
+    server = tls_server_make(files.certificate, files.key, why);
     return server != NULL ? 0 : -1;
 }
 
@@ -34,7 +34,7 @@ static void expect_refused(const char *certificate, const char *key, const char 
                            const char *words)
 {
     char why[256];
-    struct sp_tls_server *refused = sp_tls_server_new(certificate, key, why);
+    struct sp_tls_server *refused = tls_server_make(certificate, key, why);
 
     assert_null(refused);
     if (strstr(why, file) == NULL || strstr(why, words) == NULL)
@@ -65,9 +65,9 @@ static void expect_end_point(EVP_PKEY *key, const EVP_MD *signature, const EVP_M
     unsigned len = 0;
 
     tls_files_make(&own, key, signature);
-    made = sp_tls_server_new(own.certificate, own.key, why);
+    made = tls_server_make(own.certificate, own.key, why);
     assert_non_null(made);
-    end_point = sp_tls_server_end_point(made);
+    end_point = sp_tls_server_end_point(made, 0);
     if (hash == NULL) {
         assert_null(end_point.base);
     } else {

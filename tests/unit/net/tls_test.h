@@ -94,9 +94,26 @@ static inline void tls_files_remove(struct tls_files *files)
     X509_free(files->x509);
 }
 
+/* A context with one certificate; NULL: `why_out` says why. */
+static inline struct sp_tls_server *tls_server_make(const char *certificate, const char *key,
+                                                    char why_out[256])
+{
+    struct sp_tls_fault fault;
+    struct sp_tls_server *server = sp_tls_server_new(&fault);
+
+    assert_non_null(server);
+    if (sp_tls_server_add(server, certificate, key, &fault) != SP_OK) {
+        sp_tls_server_unref(&server);
+        snprintf(why_out, 256, "%s", fault.why);
+    }
+    return server;
+}
+
 struct tls_client {
     int fd;
-    int version; /* highest; 0: any */
+    int version;            /* highest; 0: any */
+    const char *host;       /* whom it asks for; NULL: nobody */
+    const char *algorithms; /* of signatures; NULL: any */
     const unsigned char *alpn;
     unsigned alpn_len;
     SSL_SESSION *session; /* in and out: to be resumed */
@@ -136,6 +153,10 @@ static inline void *tls_client_run(void *arg)
     client->ssl = SSL_new(ctx);
     SSL_set_app_data(client->ssl, client);
     SSL_set_fd(client->ssl, client->fd);
+    if (client->host != NULL)
+        SSL_set_tlsext_host_name(client->ssl, client->host);
+    if (client->algorithms != NULL)
+        assert_int_equal(SSL_set1_sigalgs_list(client->ssl, client->algorithms), 1);
     if (client->session != NULL)
         SSL_set_session(client->ssl, client->session);
     client->connected = SSL_connect(client->ssl);
