@@ -69,7 +69,15 @@ class _Connection:
         return digest.hexdigest(), length, "length" if "content-length" in fields else "none", b""
 
     def send(self, data):
-        self.socket.sendall(data)
+        cut = self.origin.cut()
+        if cut is None:
+            self.socket.sendall(data)
+            return
+        after, by_reset = cut
+        self.socket.sendall(data[:after])
+        if by_reset:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        raise _Closed()
 
     def reply(self, body=b"", status="200 OK", fields=()):
         lines = ["HTTP/1.1 " + status, "Content-Length: %d" % len(body), "X-Connection: %d" % self.number,
@@ -216,6 +224,7 @@ class OddOrigin:
         self.address, self.port, self.echo_port = address, port, echo_port
         self.filling = bytes(range(256)) * 1024
         self.heads, self.connections = [], 0
+        self.cut = lambda: None            # or (bytes, by_reset): what is sent next breaks off after so many
         self._lock = threading.Lock()
         self._listening = [self._listen(port, self._http), self._listen(echo_port, self._echo)]
 
