@@ -70,6 +70,8 @@ static void on_home(struct sp_mail *mail)
     work->done(work);
 }
 
+/* A thread is woken once the lock is free, or it would wake only to wait for it. The pool outlives
+ * whoever brings jobs. */
 static enum sp_err queue_job(struct sp_work_pool *pool, struct sp_work *work)
 {
     enum sp_err err = SP_OK;
@@ -85,9 +87,10 @@ static enum sp_err queue_job(struct sp_work_pool *pool, struct sp_work *work)
             pool->first = work;
         pool->last = work;
         pool->waiting++;
-        pthread_cond_signal(&pool->wake);
     }
     pthread_mutex_unlock(&pool->lock);
+    if (err == SP_OK)
+        pthread_cond_signal(&pool->wake);
     return err;
 }
 
