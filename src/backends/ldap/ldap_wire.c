@@ -178,7 +178,9 @@ static bool must_go(const struct sp_ldap_wire *wire)
     return !wire->full && wire->unsent.len > (wire->held ? HELD_MAX : 0);
 }
 
-/* Takes everything, up to a bound: libldap's own handling of a full socket would have it wait. */
+/* Takes everything, up to a bound: libldap's own handling of a full socket would have it wait. What
+ * has been taken is wiped where it was, since a bind's password is in it: libldap looks at it again
+ * for referrals only, which it is told not to follow, and frees it as it is. */
 static ber_slen_t layer_write(Sockbuf_IO_Desc *layer, void *from, ber_len_t len)
 {
     struct sp_ldap_wire *wire = layer->sbiod_pvt;
@@ -192,6 +194,7 @@ static ber_slen_t layer_write(Sockbuf_IO_Desc *layer, void *from, ber_len_t len)
         wire->gone = true;
     else if (must_go(wire))
         send_unsent(wire);
+    sp_wipe(from, len);
     if (!wire->gone)
         return (ber_slen_t)len;
     errno = EPIPE;
