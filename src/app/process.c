@@ -38,7 +38,7 @@ void sp_process_prepare(void)
     struct rlimit files;
 
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    (void)umask(S_IWGRP | S_IRWXO);
+    (void)umask(umask(S_IRWXG | S_IRWXO) | S_IWGRP | S_IRWXO); /* what is stricter already, stays */
     forbid_dumps();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
         files.rlim_cur = files.rlim_max;
@@ -87,14 +87,19 @@ static enum sp_err change_user(const struct passwd *who)
  * where we may not change it: with no_new_privs nothing comes out of it. */
 static enum sp_err give_up_capabilities(void)
 {
-    int status;
+    int status = capng_get_caps_process();
 
+    if (status == 0 && capng_have_permitted_capabilities() == CAPNG_NONE)
+        return SP_OK;
     capng_clear(CAPNG_SELECT_ALL);
     status = capng_apply(CAPNG_SELECT_CAPS);
     if (status == 0 && capng_get_caps_process() == 0 &&
-        capng_have_capabilities(CAPNG_SELECT_CAPS) == CAPNG_NONE)
+        capng_have_permitted_capabilities() == CAPNG_NONE)
         return SP_OK;
-    fprintf(stderr, "sallyport: capabilities could not be given up (libcap-ng: %d)\n", status);
+    fprintf(stderr,
+            "sallyport: capabilities could not be given up (libcap-ng: %d): does the service "
+            "manager's SystemCallFilter allow capset?\n",
+            status);
     return SP_ERR_IO;
 }
 

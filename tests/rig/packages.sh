@@ -5,7 +5,7 @@ libconfuse-dev libc-ares-dev libssl-dev libcrypt-dev libjansson-dev libcap-ng-de
 RIG_PACKAGES="slapd ldap-utils libsasl2-modules-gssapi-mit krb5-kdc krb5-admin-server krb5-user gss-ntlmssp nginx curl
 openssl iproute2 util-linux python3 python3-gssapi"
 TEST_PACKAGES="clang clang-format libclang-rt-14-dev llvm socat ncat wrk
-strace adduser busybox logrotate"
+strace adduser busybox logrotate systemd python3-seccomp"
 
 need_packages() {
     local missing=() package
