@@ -30,8 +30,10 @@ static void on_control(uv_stream_t *listener, int status)
 
 void sp_admin_part_closed(struct sp_admin *admin)
 {
-    if (--admin->parts == 0 && admin->closing)
-        free(admin);
+    if (--admin->parts > 0 || !admin->closing)
+        return;
+    free(admin->networks);
+    free(admin);
 }
 
 static void on_listener_closed(uv_handle_t *handle)
@@ -67,13 +69,6 @@ void sp_admin_wake(struct sp_admin *admin)
 
 /* ---- opening ---- */
 
-static bool is_loopback(const struct sp_addr *addr)
-{
-    static const uint8_t loopback6[16] = {[15] = 1};
-
-    return (sp_addr_is_v4(addr) && addr->ip[12] == 127) || memcmp(addr->ip, loopback6, 16) == 0;
-}
-
 static void close_listener(uv_handle_t *handle, bool *open)
 {
     *open = false;
@@ -100,29 +95,43 @@ static bool listen_http(struct sp_admin *admin, const struct sp_addr *addr, int 
     return *status == 0;
 }
 
+static void tell_reach(const struct sp_admin *admin, const char *text)
+{
+    switch (sp_admin_reach(admin)) {
+    case SP_ADMIN_LOCAL: break;
+    case SP_ADMIN_UNNAMED:
+        sp_log_warning(admin->log,
+                       "event=admin_unnamed http=%s detail=\"a wildcard names no address: only "
+                       "this machine is answered, until admin.http_from names networks\"",
+                       text);
+        break;
+    case SP_ADMIN_EXPOSED:
+        sp_log_warning(admin->log,
+                       "event=admin_exposed http=%s detail=\"metrics and the status page can be "
+                       "read from other machines\"",
+                       text);
+        break;
+    }
+}
+
 static bool open_http(struct sp_admin *admin, const char *text, bool set)
 {
     enum sp_log_level level = set ? SP_LOG_ERROR : SP_LOG_WARNING;
-    struct sp_addr addr;
     int status;
 
-    if (sp_addr_parse(&addr, sp_span_cstr(text)) != SP_OK) {
+    if (sp_addr_parse(&admin->http_addr, sp_span_cstr(text)) != SP_OK) {
         sp_log_line(admin->log, level,
                     "event=admin_failed http=\"%s\" detail=\"not an address and port\"", text);
         return false;
     }
-    if (!listen_http(admin, &addr, &status)) {
+    if (!listen_http(admin, &admin->http_addr, &status)) {
         sp_log_line(admin->log, level,
                     "event=admin_failed http=%s detail=\"%s: no metrics, health or status page; "
                     "choose another address in admin.http, or \\\"\\\" for none\"",
                     text, uv_strerror(status));
         return false;
     }
-    if (!is_loopback(&addr))
-        sp_log_warning(admin->log,
-                       "event=admin_exposed http=%s detail=\"metrics and the status page can be "
-                       "read from other machines\"",
-                       text);
+    tell_reach(admin, text);
     return true;
 }
 
@@ -175,10 +184,12 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
     admin->started_ms = uv_now(loop);
     admin->deadline_ms = SP_ADMIN_DEADLINE_MS;
     sp_list_init(&admin->conns);
-    if (options->http[0] != '\0' && !open_http(admin, options->http, http_set) && http_set)
+    err = sp_admin_networks_set(admin, &options->http_from);
+    if (err == SP_OK && options->http[0] != '\0' && !open_http(admin, options->http, http_set) &&
+        http_set)
         err = SP_ERR_IO;
-    if (options->socket[0] != '\0' && !open_control(admin, options->socket, socket_set) &&
-        socket_set)
+    if (err == SP_OK && options->socket[0] != '\0' &&
+        !open_control(admin, options->socket, socket_set) && socket_set)
         err = SP_ERR_IO;
     if (err != SP_OK)
         sp_admin_close(&admin);

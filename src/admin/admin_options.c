@@ -7,5 +7,12 @@ const struct sp_option sp_admin_option_table[] = {
      "The socket for `sallyport ctl` and `why`; \"\" for none."},
     {"http", SP_OPTION_STRING, offsetof(struct sp_admin_options, http), "127.0.0.1:3180", 0, 0,
      NULL, SP_OPTION_RESTART,
-     "The address that serves /metrics, /healthz, /readyz and the status page; \"\" for none."},
+     "The address that serves /metrics, /healthz, /readyz and the status page; \"\" for none. "
+     "There "
+     "is no login: whoever reaches the address is answered. A wildcard (0.0.0.0, [::]) names no "
+     "address, and then only this machine is answered, and whom http_from names."},
+    {"http_from", SP_OPTION_LIST, offsetof(struct sp_admin_options, http_from), "", 0, 0, NULL,
+     SP_OPTION_RESTART,
+     "The networks, as \"10.0.0.0/8\", that are answered at http besides this machine; {}: whoever "
+     "reaches it."},
     SP_OPT_END};

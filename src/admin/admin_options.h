@@ -7,6 +7,7 @@
 struct sp_admin_options {
     char *socket; /* "": no control socket */
     char *http;   /* "": no metrics, health or status page */
+    struct sp_strings http_from;
 };
 extern const struct sp_option sp_admin_option_table[];
 

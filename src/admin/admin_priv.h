@@ -5,6 +5,7 @@
 
 #include "admin/admin.h"
 #include "http/http.h"
+#include "util/addr.h"
 #include "util/list.h"
 
 #define SP_ADMIN_CONNS_MAX   64
@@ -57,6 +58,9 @@ struct sp_admin {
     const struct sp_log *log;
     uv_tcp_t http;
     uv_pipe_t control;
+    struct sp_addr http_addr;
+    struct sp_cidr *networks; /* `http_from` */
+    size_t networks_len;
     unsigned parts; /* open listeners and connections */
     bool http_open;
     bool control_open;
@@ -76,6 +80,20 @@ void sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp
 void sp_admin_conn_close(struct sp_admin_conn *conn);
 /* FOLLOWING: writes what has come, unless something is still on its way; else nothing. */
 void sp_admin_conn_wake(struct sp_admin_conn *conn);
+
+/* ---- visitor.c ---- */
+/* Who is answered at http_addr. */
+enum sp_admin_reach {
+    SP_ADMIN_LOCAL,   /* this machine: it is a loopback address */
+    SP_ADMIN_UNNAMED, /* this machine: it is a wildcard, and nobody is named */
+    SP_ADMIN_EXPOSED, /* others too */
+};
+enum sp_admin_reach sp_admin_reach(const struct sp_admin *admin);
+enum sp_err sp_admin_networks_set(struct sp_admin *admin,
+                                  const struct sp_strings *names) SP_MUST_CHECK;
+/* Why this request is not answered, in words for whoever sent it; NULL: it is. */
+const char *sp_admin_refusal(const struct sp_admin_conn *conn,
+                             const struct sp_http_request *request);
 
 /* ---- pages.c, control.c ---- */
 /* Look at conn->in. True: the whole answer stands in conn->out (and if that failed for want of

@@ -2,10 +2,12 @@
  * connection keeps this small, and there is nobody here in such a hurry that it matters.
  *
  * The control socket's clients are known by the kernel: root, or the user that the proxy runs as;
- * nobody else is answered (the socket's mode says the same, but not on every file system). */
+ * nobody else is answered but with that (the socket's mode says the same, but not on every file
+ * system). Who is answered over HTTP is visitor.c's. */
 #include "admin/admin_priv.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -211,7 +213,20 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
 
 /* ---- the beginning ---- */
 
-static bool is_welcome(const struct sp_admin_conn *conn)
+/* At once, or not at all: somebody who may not ask holds no connection. */
+static void tell_stranger(struct sp_admin_conn *conn, const struct ucred *peer)
+{
+    char words[160];
+    int len = snprintf(words, sizeof words,
+                       SP_ADMIN_NO "the control socket is for root and the user that sallyport "
+                                   "runs as (uid %lu); you are uid %lu\n",
+                       (unsigned long)geteuid(), (unsigned long)peer->uid);
+    uv_buf_t buf = uv_buf_init(words, (unsigned)len);
+
+    (void)uv_try_write(&conn->handle.stream, &buf, 1); /* who has left does not hear it */
+}
+
+static bool is_welcome(struct sp_admin_conn *conn)
 {
     struct ucred peer;
     socklen_t len = sizeof peer;
@@ -228,6 +243,7 @@ static bool is_welcome(const struct sp_admin_conn *conn)
                    "event=control_refused uid=%lu pid=%ld detail=\"the control "
                    "socket is for root and the proxy's own user\"",
                    (unsigned long)peer.uid, (long)peer.pid);
+    tell_stranger(conn, &peer);
     return false;
 }
 

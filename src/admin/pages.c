@@ -74,11 +74,14 @@ static enum sp_err refuse(struct page *page, int status, const char *words)
     return sp_buf_printf(&page->body, "%d %s: %s\n", status, sp_http_status_text(status), words);
 }
 
-static enum sp_err route(struct sp_admin *admin, const struct sp_http_request *request,
+static enum sp_err route(const struct sp_admin_conn *conn, const struct sp_http_request *request,
                          struct page *page)
 {
     struct sp_span path = request->target.path;
+    const char *refusal = sp_admin_refusal(conn, request);
 
+    if (refusal != NULL)
+        return refuse(page, 403, refusal);
     if (request->method != SP_HTTP_GET && request->method != SP_HTTP_HEAD)
         return refuse(page, 405, "only GET and HEAD are answered here");
     for (size_t i = 0; i < path.len; i++) {
@@ -87,7 +90,7 @@ static enum sp_err route(struct sp_admin *admin, const struct sp_http_request *r
     }
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
         if (sp_span_eq(path, sp_span_cstr(routes[i].path)))
-            return routes[i].write(admin, page);
+            return routes[i].write(conn->admin, page);
     }
     return refuse(page, 404, "there are /metrics, /healthz, /readyz and /");
 }
@@ -119,7 +122,7 @@ bool sp_admin_http_answer(struct sp_admin_conn *conn)
         return false;
     sp_buf_init(&page.body, SP_ADMIN_ANSWER_MAX - SP_ADMIN_HEAD_MAX);
     if (err == SP_OK)
-        err = route(conn->admin, &request, &page);
+        err = route(conn, &request, &page);
     else if (err == SP_ERR_INVALID)
         err = refuse(&page, fault.status, fault.why);
     if (err == SP_OK)

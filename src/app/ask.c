@@ -133,7 +133,7 @@ static enum sp_exit hear(const struct sp_app_question *q, const char *path, int 
             taking = false;
         while (taking && (heard = hear_line(fd, &in, &taken, &line)) == HEARD_LINE)
             taking = well ? q->said(q->owner, line) : complain(NULL, line);
-        if (heard == HEARD_BROKEN)
+        if (heard == HEARD_BROKEN && (well || errno != ECONNRESET)) /* a no may come unasked */
             tell_broken(q, path, heard);
         else if (q->endless && well && heard == HEARD_END)
             fprintf(stderr, "sallyport %s: sallyport has ended\n", q->command);
@@ -154,7 +154,7 @@ static enum sp_exit ask_at(const struct sp_app_question *q, const char *path, co
 
     if (fd < 0)
         return SP_EXIT_UNWELL;
-    if (send_line(fd, line))
+    if (send_line(fd, line) || errno == EPIPE) /* whoever is turned away is told why */
         status = hear(q, path, fd);
     else
         fprintf(stderr, "sallyport %s: %s: %s\n", q->command, path, strerror(errno));

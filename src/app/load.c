@@ -1,7 +1,6 @@
 /* Reading a configuration as a whole, and telling its faults to a person or to the log. */
 #include "app/load.h"
 
-#include "admin/admin_options.h"
 #include "util/span.h"
 #include "util/text.h"
 
@@ -19,40 +18,6 @@ struct sp_config *sp_app_loader_read(struct sp_app_loader *loader, struct sp_con
     return sp_config_read(loader->path, loader->sections, faults);
 }
 
-static bool is_any(const struct sp_addr *addr)
-{
-    static const uint8_t any4[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    static const uint8_t any6[16] = {0};
-
-    return memcmp(addr->ip, any4, 16) == 0 || memcmp(addr->ip, any6, 16) == 0;
-}
-
-/* The page for machines must not take (or hide behind) a port that people use as their proxy. */
-static void check_admin(const struct sp_config *config, const struct sp_proxy_snapshot *snapshot,
-                        struct sp_config_faults *faults)
-{
-    const struct sp_config_block *block = sp_config_one(config, "admin");
-    const struct sp_admin_options *options = block->options;
-    const struct sp_listen *listens;
-    struct sp_addr addr;
-    size_t len;
-
-    if (options->http[0] == '\0')
-        return;
-    if (sp_addr_parse(&addr, sp_span_cstr(options->http)) != SP_OK) {
-        sp_config_fault(faults, block, "http",
-                        "\"%.80s\" is not an address and port: write \"127.0.0.1:3180\"",
-                        options->http);
-        return;
-    }
-    listens = sp_proxy_snapshot_listens(snapshot, &len);
-    for (size_t i = 0; i < len; i++)
-        if (listens[i].addr.port == addr.port &&
-            (sp_addr_same_ip(&listens[i].addr, &addr) || is_any(&listens[i].addr) || is_any(&addr)))
-            sp_config_fault(faults, block, "http", "the port of \"%s\" is taken by listen \"%s\"",
-                            options->http, listens[i].title);
-}
-
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
                                                 struct sp_config *config, const struct sp_log *log,
                                                 struct sp_config_faults *faults)
@@ -64,7 +29,7 @@ struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
     if (snapshot == NULL && faults->count == before)
         sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
     if (snapshot != NULL)
-        check_admin(config, snapshot, faults);
+        sp_app_check_admin(config, snapshot, faults);
     if (faults->count != before && snapshot != NULL)
         sp_proxy_snapshot_unref(&snapshot);
     return snapshot;

@@ -23,6 +23,9 @@ struct sp_config *sp_app_loader_read(struct sp_app_loader *loader,
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
                                                 struct sp_config *config, const struct sp_log *log,
                                                 struct sp_config_faults *faults) SP_MUST_CHECK;
+/* check_admin.c: faults of the block `admin` against the rest. */
+void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_snapshot *snapshot,
+                        struct sp_config_faults *faults);
 const struct sp_app_options *sp_app_options_of(const struct sp_config *config);
 /* To standard error, warnings first. */
 void sp_app_faults_print(const struct sp_config_faults *faults);

@@ -17,7 +17,16 @@ static const void *field(const struct sp_config_block *block, const struct sp_op
     return (const char *)block->options + option->offset;
 }
 
-/* Only types that such options have: a list or a secret counts as the same. */
+static bool is_same_list(const struct sp_strings *a, const struct sp_strings *b)
+{
+    bool same = a->len == b->len;
+
+    for (size_t i = 0; same && i < a->len; i++)
+        same = strcmp(a->items[i], b->items[i]) == 0;
+    return same;
+}
+
+/* Only types that such options have: paths and a secret count as the same. */
 static bool is_same(const struct sp_option *option, const struct sp_config_block *a,
                     const struct sp_config_block *b)
 {
@@ -32,7 +41,7 @@ static bool is_same(const struct sp_option *option, const struct sp_config_block
     case SP_OPTION_SIZE:
         return *(const uint64_t *)field(a, option) == *(const uint64_t *)field(b, option);
     case SP_OPTION_CHOICE: return *(const int *)field(a, option) == *(const int *)field(b, option);
-    case SP_OPTION_LIST:
+    case SP_OPTION_LIST: return is_same_list(field(a, option), field(b, option));
     case SP_OPTION_PATHS:
     case SP_OPTION_SECRET: break;
     }

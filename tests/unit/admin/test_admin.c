@@ -155,7 +155,7 @@ static enum sp_err open_admin(const char *path, const char *http, bool set)
 {
     char path_copy[300];
     char http_copy[64];
-    struct sp_admin_options options = {path_copy, http_copy};
+    struct sp_admin_options options = {.socket = path_copy, .http = http_copy};
 
     (void)snprintf(path_copy, sizeof path_copy, "%s", path);
     (void)snprintf(http_copy, sizeof http_copy, "%s", http);
@@ -400,6 +400,34 @@ static void a_client_that_half_closes_still_gets_its_answer(void **state)
     assert_has("\r\n\r\nok\n");
 }
 
+static void ask_for_host(const char *host)
+{
+    char request[200];
+
+    (void)snprintf(request, sizeof request, "GET /healthz HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+    ask_http(request);
+}
+
+/* DNS rebinding: the page of a stranger, whose name leads here. */
+static void a_strangers_name_for_loopback_reads_nothing(void **state)
+{
+    static const char *const ours[] = {"127.0.0.1", "[::1]:3180", "localhost", "proxy:3180"};
+    static const char *const others[] = {"evil.example", "evil.example:3180",
+                                         "localhost.evil.example", "127.0.0.1.evil.example",
+                                         "127.0.0.1.:3180"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
+        ask_for_host(ours[i]);
+        assert_has("HTTP/1.1 200 ");
+    }
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ask_for_host(others[i]);
+        assert_has("HTTP/1.1 403 ");
+        assert_has("as localhost");
+    }
+}
+
 /* ---- the control socket ---- */
 
 static void each_command_is_done_and_answered(void **state)
@@ -491,13 +519,16 @@ static void only_root_and_the_own_user_are_answered(void **state)
     if (child == 0) {
         struct sockaddr_un sun = {.sun_family = AF_UNIX};
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        char byte;
+        char told[200] = "";
 
         (void)snprintf(sun.sun_path, sizeof sun.sun_path, "%s", socket_path);
         if (setuid(65534) != 0 || connect(fd, (struct sockaddr *)&sun, sizeof sun) != 0)
             _exit(2);
         (void)!write(fd, "stats\n", 6);
-        _exit(read(fd, &byte, 1) > 0 ? 1 : 0);
+        if (read(fd, told, sizeof told - 1) < 3 ||
+            strncmp(told, SP_ADMIN_NO "the control socket is for root", 33) != 0)
+            _exit(1);
+        _exit(strstr(told, "you are uid 65534\n") != NULL ? 0 : 3);
     }
     for (unsigned i = 0; i < TURNS && waitpid(child, &status, WNOHANG) == 0; i++)
         turn();
@@ -878,6 +909,7 @@ int main(void)
         TEST(a_head_without_end_is_refused_in_bounded_memory),
         TEST(a_question_in_pieces_is_answered),
         TEST(a_client_that_half_closes_still_gets_its_answer),
+        TEST(a_strangers_name_for_loopback_reads_nothing),
         TEST(each_command_is_done_and_answered),
         TEST(what_was_not_done_is_told_apart),
         TEST(a_line_without_end_is_refused),

@@ -54,7 +54,7 @@ static void start_server(void)
     static const struct sp_admin_events events = {.reload = on_reload};
     static const struct sp_log quiet = {NULL, NULL};
     char none[] = "";
-    struct sp_admin_options options = {socket_path, none};
+    struct sp_admin_options options = {.socket = socket_path, .http = none};
 
     assert_int_equal(uv_loop_init(&server.loop), 0);
     assert_int_equal(uv_async_init(&server.loop, &server.stop, on_stop), 0);

@@ -1,0 +1,107 @@
+"""Who may ask: the control socket answers root and the proxy's own user, the pages whom the configuration names."""
+
+import os
+import re
+import subprocess
+
+from common import ALICE, ask, passed
+
+NOBODY = 65534
+OTHER = "10.99.0.2"                        # an address that is not the listener's
+
+
+def get(where, source=None, host=None, path="/metrics"):
+    """(status, body) as curl had it."""
+    words = ["curl", "-sS", "--noproxy", "*", "--max-time", "10", "-w", "\n%{http_code}"]
+    words += (["--interface", source] if source else []) + (["-H", "Host: " + host] if host else [])
+    done = subprocess.run(words + ["http://%s%s" % (where, path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    body, _, status = done.stdout.decode().rpartition("\n")
+    return int(status), body
+
+
+def answered(*words, **more):
+    status, body = get(*words, **more)
+    assert status == 200 and "sallyport_build_info" in body, (status, body[:300])
+
+
+def refused(words, *more, **keys):
+    status, body = get(*more, **keys)
+    assert status == 403 and words in body and "sallyport_" not in body, (status, body[:300])
+
+
+def start(w, http, *named):
+    config = w.config()
+    config.admin["http"] = http
+    if named:
+        config.admin["http_from"] = list(named)
+    return w.start(config)
+
+
+def test_an_address_that_is_written_names_whoever_reaches_it(w):
+    p = start(w, w.proxy_address + ":3180")
+    p.log_says("event=admin_exposed")
+    answered(w.proxy_address + ":3180")
+    answered(w.proxy_address + ":3180", source=OTHER)
+    answered(w.proxy_address + ":3180", source=OTHER, host="proxy.corp.test:3180")     # as Prometheus has it
+
+
+def test_a_wildcard_names_nobody(w):
+    for wildcard in ("0.0.0.0:3180", "[::]:3180"):
+        p = start(w, wildcard)
+        p.log_says("event=admin_unnamed")
+        answered("127.0.0.1:3180")
+        answered(w.proxy_address + ":3180", source=w.proxy_address)
+        refused("admin.http_from", w.proxy_address + ":3180", source=OTHER)
+        refused("admin.http_from", w.proxy_address + ":3180", source=OTHER, path="/")
+        assert p.stop() == 0
+
+
+def test_networks_that_are_named_are_answered_and_no_others(w):
+    p = start(w, "0.0.0.0:3180", OTHER, "10.99.9.0/24")
+    p.log_says("event=admin_exposed")
+    answered("127.0.0.1:3180")
+    answered(w.proxy_address + ":3180", source=OTHER)
+    refused("admin.http_from", w.proxy_address + ":3180", source="10.99.0.3")
+    assert p.stop() == 0
+    p = start(w, w.proxy_address + ":3180", OTHER)
+    answered(w.proxy_address + ":3180", source=OTHER)
+    refused("admin.http_from", w.proxy_address + ":3180", source="10.99.0.3")
+    # that a reload does not take it up is told
+    p.config.admin["http_from"] = ["10.99.0.3"]
+    p.config.write()
+    assert w.command("ctl", "-c", p.path, "reload")[0] == 0
+    p.log_says("event=restart_needed block=admin key=http_from")
+
+
+def test_what_is_no_network_is_a_fault(w):
+    config = w.config()
+    config.admin["http_from"] = ["10.0.0.0/8", "prometheus.corp.test"]
+    code, out, err = w.command("check", "-c", config.write())
+    assert code == 1 and re.search(r"sallyport\.conf:\d+: .*prometheus\.corp\.test.*is not a network", out + err), out + err
+
+
+def test_a_page_whose_name_leads_to_loopback_reads_nothing(w):
+    start(w, "127.0.0.1:3180")
+    answered("127.0.0.1:3180")
+    answered("localhost:3180")
+    refused("as localhost", "127.0.0.1:3180", host="evil.example")
+
+
+def test_the_control_socket_turns_others_away_and_says_why(w):
+    p = w.start()
+    passed(ask(w, auth=ALICE))
+    os.chmod(w.folder, 0o711)
+    os.chmod(p.config.admin["socket"], 0o666)        # as on a file system that keeps no modes
+    own = os.path.join(p.folder, "ctl.conf")
+    with open(own, "w") as f:
+        f.write('listen "127.0.0.1:1" {}\nadmin { socket = "%s" }\n' % p.config.admin["socket"])
+    os.chmod(own, 0o644)
+    code, out, err = w.command("ctl", "-c", own, "stats")
+    assert code == 0 and "sallyport_requests_total" in out, err
+    for _ in range(20):                              # whichever comes first, the question or the refusal
+        asked = subprocess.run(["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups", "--",
+                                w.binary, "ctl", "-c", own, "stats"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=w.environment())
+        said = (asked.stdout + asked.stderr).decode()
+        assert asked.returncode == 1 and "you are uid %d" % NOBODY in said and "sallyport_requests" not in said, said
+        assert "reset" not in said and "Broken pipe" not in said, said
+    p.log_says("event=control_refused uid=%d" % NOBODY)
