@@ -2,6 +2,7 @@
 #include "app/bind.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,40 +54,103 @@ static enum sp_err fault(struct sp_config_faults *faults, const struct sp_config
     return SP_ERR_IO;
 }
 
-static enum sp_err bind_one(struct sp_app_sockets *sockets, const struct sp_config *config,
-                            const struct sp_listen *listen, size_t i,
-                            struct sp_config_faults *faults)
+static bool add(struct sp_app_sockets *sockets, size_t listen, unsigned worker, int fd)
 {
-    int error = sp_app_bind_probe(&listen->addr);
+    if (sockets->len == sockets->cap) {
+        size_t cap = sockets->cap > 0 ? sockets->cap * 2 : 16;
+        struct sp_app_socket *grown = realloc(sockets->all, cap * sizeof(*grown));
 
-    if (error != 0)
-        return fault(faults, config, listen, error);
-    for (unsigned w = 0; w < sockets->workers; w++)
-        if (sp_listen_bind(&listen->addr, &sockets->fds[i * sockets->workers + w]) != SP_OK)
-            return fault(faults, config, listen, errno);
-    return SP_OK;
+        if (grown == NULL) {
+            (void)close(fd);
+            errno = ENOMEM;
+            return false;
+        }
+        sockets->all = grown;
+        sockets->cap = cap;
+    }
+    sockets->all[sockets->len++] = (struct sp_app_socket){fd, listen, worker};
+    return true;
+}
+
+/* ---- inherited ones ---- */
+
+/* The inherited sockets of this address go round the workers. False: errno. */
+static bool take_inherited(struct sp_app_sockets *sockets, const struct sp_addr *addr, size_t i,
+                           struct sp_app_inherited *inherited, size_t *taken_out, bool *shared_out)
+{
+    *taken_out = 0;
+    *shared_out = true;
+    for (size_t j = 0; inherited != NULL && j < inherited->len; j++) {
+        struct sp_app_inherited_socket *socket = &inherited->all[j];
+        int fd = socket->fd;
+
+        if (fd < 0 || socket->addr.port != addr->port || socket->addr.scope != addr->scope ||
+            !sp_addr_same_ip(&socket->addr, addr))
+            continue;
+        socket->fd = -1;
+        *shared_out = *shared_out && socket->shared;
+        if (!add(sockets, i, (unsigned)(*taken_out % sockets->workers), fd))
+            return false;
+        ++*taken_out;
+    }
+    return true;
+}
+
+/* A worker that has none gets one of its own where the kernel allows it, else a part in another's.
+ */
+static int one_more(const struct sp_app_sockets *sockets, const struct sp_addr *addr, size_t first,
+                    size_t taken, unsigned worker, bool shared)
+{
+    int fd = -1;
+
+    if (shared && sp_listen_bind(addr, &fd) == SP_OK)
+        return fd;
+    return fcntl(sockets->all[first + worker % taken].fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* ---- binding ---- */
+
+/* False: errno. */
+static bool provide(struct sp_app_sockets *sockets, const struct sp_addr *addr, size_t i,
+                    struct sp_app_inherited *inherited)
+{
+    size_t first = sockets->len;
+    size_t taken;
+    bool shared;
+
+    if (!take_inherited(sockets, addr, i, inherited, &taken, &shared))
+        return false;
+    if (taken == 0) {
+        errno = sp_app_bind_probe(addr);
+        if (errno != 0)
+            return false;
+    }
+    for (unsigned w = (unsigned)taken; w < sockets->workers; w++) {
+        int fd = -1;
+
+        if (taken > 0)
+            fd = one_more(sockets, addr, first, taken, w, shared);
+        else if (sp_listen_bind(addr, &fd) != SP_OK)
+            return false;
+        if (fd < 0 || !add(sockets, i, w, fd))
+            return false;
+    }
+    return true;
 }
 
 enum sp_err sp_app_sockets_bind(struct sp_app_sockets *sockets, const struct sp_config *config,
                                 const struct sp_listen *listens, size_t listens_len,
-                                unsigned workers,
+                                unsigned workers, struct sp_app_inherited *inherited,
                                 bool (*wanted)(void *owner, const struct sp_listen *listen),
                                 void *owner, struct sp_config_faults *faults)
 {
     enum sp_err err = SP_OK;
 
-    *sockets = (struct sp_app_sockets){.listens_len = listens_len, .workers = workers};
-    sockets->fds = malloc((listens_len * workers + 1) * sizeof(*sockets->fds));
-    if (sockets->fds == NULL) {
-        sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
-        return SP_ERR_NOMEM;
-    }
-    for (size_t i = 0; i < listens_len * workers; i++)
-        sockets->fds[i] = -1;
+    *sockets = (struct sp_app_sockets){.workers = workers};
     for (size_t i = 0; i < listens_len; i++) /* all, so that all faults are told */
         if ((wanted == NULL || wanted(owner, &listens[i])) &&
-            bind_one(sockets, config, &listens[i], i, faults) != SP_OK)
-            err = SP_ERR_IO;
+            !provide(sockets, &listens[i].addr, i, inherited))
+            err = fault(faults, config, &listens[i], errno);
     if (err != SP_OK)
         sp_app_sockets_fini(sockets);
     return err;
@@ -94,18 +158,23 @@ enum sp_err sp_app_sockets_bind(struct sp_app_sockets *sockets, const struct sp_
 
 void sp_app_sockets_fini(struct sp_app_sockets *sockets)
 {
-    for (size_t i = 0; sockets->fds != NULL && i < sockets->listens_len * sockets->workers; i++)
-        if (sockets->fds[i] >= 0)
-            (void)close(sockets->fds[i]);
-    free(sockets->fds);
+    for (size_t i = 0; i < sockets->len; i++)
+        if (sockets->all[i].fd >= 0)
+            (void)close(sockets->all[i].fd);
+    free(sockets->all);
     *sockets = (struct sp_app_sockets){0};
 }
 
-int sp_app_sockets_take(struct sp_app_sockets *sockets, size_t listen_index, unsigned worker)
+int sp_app_sockets_take(struct sp_app_sockets *sockets, unsigned worker, size_t *listen_out)
 {
-    int *slot = &sockets->fds[listen_index * sockets->workers + worker];
-    int fd = *slot;
+    for (size_t i = 0; i < sockets->len; i++) {
+        int fd = sockets->all[i].fd;
 
-    *slot = -1;
-    return fd;
+        if (fd < 0 || sockets->all[i].worker != worker)
+            continue;
+        sockets->all[i].fd = -1;
+        *listen_out = sockets->all[i].listen;
+        return fd;
+    }
+    return -1;
 }

@@ -1,5 +1,5 @@
-/* The listening sockets of one configuration: for each listener one descriptor per worker, bound on
- * the main thread and handed out afterwards. */
+/* The listening sockets of one configuration: for each listener at least one descriptor per worker,
+ * inherited or bound on the main thread, and handed out afterwards. */
 #ifndef SP_APP_BIND_H
 #define SP_APP_BIND_H
 
@@ -8,26 +8,67 @@
 
 #include <stdbool.h>
 
-/* fds[listener * workers + worker]; -1: none, or handed out. */
+/* ---- sockets that come with the process ---- */
+
+#define SP_APP_INHERITED_MAX 1024
+
+struct sp_app_inherited_socket {
+    int fd; /* -1: it has a listener now */
+    struct sp_addr addr;
+    bool shared; /* more may be bound beside it */
+};
+
+/* What systemd passed on: of a socket unit, or of the process before this one, which had stored
+ * them. In their order. */
+struct sp_app_inherited {
+    struct sp_app_inherited_socket all[SP_APP_INHERITED_MAX];
+    size_t len;
+};
+
+/* LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)), which are then taken out of the environment. What
+ * listens on no address is closed, with a word on standard error. */
+void sp_app_inherited_take(struct sp_app_inherited *inherited);
+/* Closes those that no listener wanted, and has them forgotten by whoever stores them. */
+void sp_app_inherited_fini(struct sp_app_inherited *inherited);
+
+/* ---- sockets for workers ---- */
+
+struct sp_app_socket {
+    int fd; /* -1: handed out */
+    size_t listen;
+    unsigned worker;
+};
+
 struct sp_app_sockets {
-    int *fds;
-    size_t listens_len;
+    struct sp_app_socket *all;
+    size_t len, cap;
     unsigned workers;
 };
 
 /* Could this address be bound now, beside nobody? 0, or errno. */
 int sp_app_bind_probe(const struct sp_addr *addr);
 
-/* Binds those listeners for which wanted(owner, i) says so (NULL: all). Any failure closes what was
- * bound, and is a fault at the listener's block. */
+/* Finds or binds sockets of those listeners for which wanted(owner, i) says so (NULL: all). Of the
+ * inherited ones (NULL: none) each that has a listener is taken, however many workers there are: a
+ * socket that nobody accepts from would keep its clients waiting. Any failure closes all, and is a
+ * fault at the listener's block. */
 enum sp_err sp_app_sockets_bind(struct sp_app_sockets *sockets, const struct sp_config *config,
                                 const struct sp_listen *listens, size_t listens_len,
-                                unsigned workers,
+                                unsigned workers, struct sp_app_inherited *inherited,
                                 bool (*wanted)(void *owner, const struct sp_listen *listen),
                                 void *owner, struct sp_config_faults *faults) SP_MUST_CHECK;
 /* Closes what was not taken. */
 void sp_app_sockets_fini(struct sp_app_sockets *sockets);
-/* Yours now; -1: there is none. */
-int sp_app_sockets_take(struct sp_app_sockets *sockets, size_t listen_index, unsigned worker);
+/* One more of this worker's, yours now; -1: there is none left. */
+int sp_app_sockets_take(struct sp_app_sockets *sockets, unsigned worker, size_t *listen_out);
+
+/* ---- for the process after this one ---- */
+
+/* Has systemd keep them (its descriptor store), so that a restart refuses nobody. What cannot be
+ * stored is logged. */
+void sp_app_sockets_store(const struct sp_app_sockets *sockets, const struct sp_listen *listens,
+                          const struct sp_log *log);
+/* No more: the listener at this address is gone. */
+void sp_app_sockets_forget(const struct sp_addr *addr);
 
 #endif

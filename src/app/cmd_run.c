@@ -35,6 +35,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
     const struct sp_log_options *log = sp_config_one(config, "log")->options;
     bool well;
 
+    sp_server_signals_hold();
     if (sp_process_write_pid(options->pid_file) != SP_OK) {
         fprintf(stderr, "sallyport: the pid file %s cannot be written: %s\n", options->pid_file,
                 strerror(errno));
@@ -61,17 +62,24 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
 static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *config,
                            struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
 {
+    static struct sp_app_inherited inherited;
     struct sp_app_sockets sockets = {0};
     size_t len;
     const struct sp_listen *listens = sp_proxy_snapshot_listens(snapshot, &len);
-    enum sp_err err = sp_app_sockets_bind(&sockets, config, listens, len,
-                                          sp_server_workers(sp_app_options_of(config)), NULL, NULL,
-                                          faults);
+    const struct sp_log log = {0};
+    enum sp_err err;
     bool well = false;
 
+    sp_app_inherited_take(&inherited);
+    err = sp_app_sockets_bind(&sockets, config, listens, len,
+                              sp_server_workers(sp_app_options_of(config)), &inherited, NULL, NULL,
+                              faults);
     sp_app_faults_print(faults);
-    if (err == SP_OK)
+    if (err == SP_OK) {
+        sp_app_inherited_fini(&inherited);
+        sp_app_sockets_store(&sockets, listens, &log);
         well = serve(loader, config, snapshot, &sockets);
+    }
     sp_app_sockets_fini(&sockets);
     return well;
 }

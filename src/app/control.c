@@ -9,11 +9,25 @@
 
 #include <assert.h>
 
+struct waiting {
+    struct sp_buf *words;
+    enum sp_err err;
+};
+
+static void add_waiting(void *owner, const char *block, const char *key)
+{
+    struct waiting *waiting = owner;
+
+    if (waiting->err == SP_OK)
+        waiting->err = sp_buf_printf(waiting->words, "needs a restart: %s of %s\n", key, block);
+}
+
 static bool on_reload(void *owner, struct sp_buf *words)
 {
     struct sp_server *server = owner;
     bool at_rest = server->state == SP_SERVER_SERVING;
     const char *text = "workers take up the new configuration\n";
+    struct waiting waiting = {words, SP_OK};
     bool well = true;
 
     sp_log_info(&server->log, "event=reload_asked by=ctl");
@@ -24,7 +38,10 @@ static bool on_reload(void *owner, struct sp_buf *words)
         text = "refused, and nothing has changed: the log and `sallyport check` say why\n";
         well = false;
     }
-    return sp_buf_append(words, sp_span_cstr(text)) == SP_OK && well;
+    waiting.err = sp_buf_append(words, sp_span_cstr(text));
+    if (at_rest && well)
+        sp_server_each_waiting(server, add_waiting, &waiting);
+    return waiting.err == SP_OK && well;
 }
 
 static void on_drain(void *owner)

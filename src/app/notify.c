@@ -4,7 +4,9 @@
  * not go at once is not said. */
 #include "app/process.h"
 
+#include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,20 +28,57 @@ static socklen_t address_of(const char *name, struct sockaddr_un *address)
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
 }
 
-void sp_process_tell(const char *state)
+/* Where there is no manager, all is well. */
+static enum sp_err send_message(struct msghdr *message)
 {
     const char *name = getenv("NOTIFY_SOCKET");
     struct sockaddr_un address;
-    socklen_t len = name != NULL ? address_of(name, &address) : 0;
     ssize_t sent;
-    int fd;
+    int fd, error;
 
-    if (len == 0)
-        return;
+    message->msg_name = &address;
+    message->msg_namelen = name != NULL ? address_of(name, &address) : 0;
+    if (message->msg_namelen == 0)
+        return SP_OK;
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return;
-    sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&address, len);
-    (void)sent; /* nobody to tell about it */
+        return SP_ERR_IO;
+    sent = sendmsg(fd, message, MSG_NOSIGNAL);
+    error = errno;
     (void)close(fd);
+    errno = error;
+    return sent >= 0 ? SP_OK : SP_ERR_IO;
+}
+
+void sp_process_tell(const char *state)
+{
+    struct iovec text = {(char *)(uintptr_t)state, strlen(state)};
+    struct msghdr message = {.msg_iov = &text, .msg_iovlen = 1};
+    enum sp_err err = send_message(&message);
+
+    (void)err; /* nobody to tell about it */
+}
+
+enum sp_err sp_process_hand_over(const char *state, const int *fds, size_t len)
+{
+    union {
+        struct cmsghdr head; /* for its alignment */
+        char bytes[CMSG_SPACE(SP_PROCESS_FDS_MAX * sizeof(int))];
+    } control = {0};
+    struct iovec text = {(char *)(uintptr_t)state, strlen(state)};
+    struct msghdr message = {.msg_iov = &text,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(len * sizeof(int))};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+    if (len == 0 || len > SP_PROCESS_FDS_MAX) {
+        errno = EINVAL;
+        return SP_ERR_IO;
+    }
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(len * sizeof(int));
+    memcpy(CMSG_DATA(head), fds, len * sizeof(int));
+    return send_message(&message);
 }

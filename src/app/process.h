@@ -26,5 +26,8 @@ void sp_process_remove_pid(const char *path);
 
 /* notify.c: to systemd, where it is listening; else nothing. Never waits. */
 void sp_process_tell(const char *state);
+/* The same words along with copies of descriptors, at most SP_PROCESS_FDS_MAX. SP_ERR_IO: errno. */
+#define SP_PROCESS_FDS_MAX 128
+enum sp_err sp_process_hand_over(const char *state, const int *fds, size_t len) SP_MUST_CHECK;
 
 #endif

@@ -1,5 +1,6 @@
 /* Reload: everything is read and checked as at the start; only when nothing is wrong do the workers
- * get the new snapshot. Exchanges under way keep theirs, tunnels are not touched. */
+ * get the new snapshot ready, and only when all of them could do they take it up. Exchanges under
+ * way keep theirs, tunnels are not touched. */
 #include "app/server_priv.h"
 
 #include "app/process.h"
@@ -48,36 +49,63 @@ static bool is_same(const struct sp_option *option, const struct sp_config_block
     return true;
 }
 
-static void tell_what_waits(struct sp_server *server, const struct sp_config *before,
-                            const struct sp_config *now)
+void sp_server_each_waiting(const struct sp_server *server, sp_server_waiting_cb found, void *owner)
 {
+    const struct sp_config *now = sp_proxy_snapshot_config(server->next != NULL ? server->next
+                                                                                : server->snapshot);
+
     for (const struct sp_config_section *s = server->loader->sections; s->options != NULL; s++) {
         if (s->titled)
             continue;
         for (const struct sp_option *o = s->options; o->name != NULL; o++)
             if ((o->flags & SP_OPTION_RESTART) != 0 &&
-                !is_same(o, sp_config_one(before, s->name), sp_config_one(now, s->name)))
-                sp_log_warning(&server->log,
-                               "event=restart_needed block=%s key=%s detail=\"the new value is "
-                               "taken up by a restart\"",
-                               s->name != NULL ? s->name : "top", o->name);
+                !is_same(o, sp_config_one(server->started, s->name), sp_config_one(now, s->name)))
+                found(owner, s->name != NULL ? s->name : "top", o->name);
     }
 }
 
+static void tell_waiting(void *owner, const char *block, const char *key)
+{
+    struct sp_server *server = owner;
+
+    sp_log_warning(&server->log,
+                   "event=restart_needed block=%s key=%s detail=\"the new value is taken up by a "
+                   "restart\"",
+                   block, key);
+}
+
 /* ---- the new snapshot ---- */
+
+static bool has_listener(const struct sp_proxy_snapshot *snapshot, const struct sp_addr *addr)
+{
+    size_t len;
+    const struct sp_listen *have = sp_proxy_snapshot_listens(snapshot, &len);
+
+    for (size_t i = 0; i < len; i++)
+        if (have[i].addr.port == addr->port && have[i].addr.scope == addr->scope &&
+            sp_addr_same_ip(&have[i].addr, addr))
+            return true;
+    return false;
+}
 
 /* Is this a listener that the workers do not have yet? */
 static bool is_new(void *owner, const struct sp_listen *listen)
 {
     const struct sp_server *server = owner;
+
+    return !has_listener(server->snapshot, &listen->addr);
+}
+
+/* The sockets of listeners that one snapshot has and the other has not need not be kept. */
+static void forget_sockets(const struct sp_proxy_snapshot *of,
+                           const struct sp_proxy_snapshot *not_in)
+{
     size_t len;
-    const struct sp_listen *have = sp_proxy_snapshot_listens(server->snapshot, &len);
+    const struct sp_listen *listens = sp_proxy_snapshot_listens(of, &len);
 
     for (size_t i = 0; i < len; i++)
-        if (have[i].addr.port == listen->addr.port && have[i].addr.scope == listen->addr.scope &&
-            sp_addr_same_ip(&have[i].addr, &listen->addr))
-            return false;
-    return true;
+        if (!has_listener(not_in, &listens[i].addr))
+            sp_app_sockets_forget(&listens[i].addr);
 }
 
 /* NULL: faults were added. `sockets` then holds nothing. */
@@ -95,8 +123,10 @@ static struct sp_proxy_snapshot *read_snapshot(struct sp_server *server,
     snapshot = sp_app_loader_compile(server->loader, config, &server->log, faults);
     if (snapshot != NULL) {
         listens = sp_proxy_snapshot_listens(snapshot, &len);
-        if (sp_app_sockets_bind(sockets, config, listens, len, server->workers_len, is_new, server,
-                                faults) != SP_OK)
+        if (sp_app_sockets_bind(sockets, config, listens, len, server->workers_len, NULL, is_new,
+                                server, faults) == SP_OK)
+            sp_app_sockets_store(sockets, listens, &server->log);
+        else
             sp_proxy_snapshot_unref(&snapshot);
     }
     sp_config_unref(&config);
@@ -113,18 +143,35 @@ static void apply_shared(struct sp_server *server, const struct sp_config *confi
     sp_log_set_level((enum sp_log_level)log->level);
 }
 
+/* To all workers, to be got ready; what comes of it is settled when all have answered. */
 static void hand_out(struct sp_server *server, struct sp_proxy_snapshot *snapshot,
                      struct sp_app_sockets *sockets)
 {
     sp_server_enter(server, SP_SERVER_RELOADING);
-    tell_what_waits(server, server->started, sp_proxy_snapshot_config(snapshot));
-    apply_shared(server, sp_proxy_snapshot_config(snapshot));
+    server->next = snapshot;
     server->apply_failed = false;
     server->replies_due = server->workers_len;
     for (unsigned i = 0; i < server->workers_len; i++)
         sp_app_worker_apply(server->workers[i], snapshot, sockets);
-    sp_proxy_snapshot_unref(&server->snapshot);
-    server->snapshot = snapshot;
+}
+
+/* All workers take it up, or none does. */
+static void settle(struct sp_server *server, bool take)
+{
+    server->replies_due = server->workers_len;
+    if (take) {
+        sp_server_each_waiting(server, tell_waiting, server);
+        apply_shared(server, sp_proxy_snapshot_config(server->next));
+        forget_sockets(server->snapshot, server->next);
+        sp_proxy_snapshot_unref(&server->snapshot);
+        server->snapshot = server->next;
+        server->next = NULL;
+    } else {
+        forget_sockets(server->next, server->snapshot);
+        sp_proxy_snapshot_unref(&server->next);
+    }
+    for (unsigned i = 0; i < server->workers_len; i++)
+        sp_app_worker_settle(server->workers[i], take);
 }
 
 /* systemd's protocol for Type=notify-reload: the moment is told so that it can match the answer. */
@@ -175,21 +222,31 @@ void sp_server_reload(struct sp_server *server)
     sp_config_faults_fini(&faults);
 }
 
+/* While workers get ready, a drain may begin: it lets go of what they have. */
 void sp_server_on_applied(void *owner, bool well)
 {
     struct sp_server *server = owner;
 
     server->apply_failed = server->apply_failed || !well;
+    if (--server->replies_due == 0 && server->state == SP_SERVER_RELOADING)
+        settle(server, !server->apply_failed);
+}
+
+void sp_server_on_settled(void *owner)
+{
+    struct sp_server *server = owner;
+
     if (--server->replies_due > 0 || server->state != SP_SERVER_RELOADING)
         return;
     sp_server_enter(server, SP_SERVER_SERVING);
     if (server->apply_failed)
-        sp_log_error(&server->log, "event=reload_incomplete detail=\"a worker could not take up "
-                                   "the new configuration and serves by the old one; reload "
-                                   "again\"");
+        sp_log_error(&server->log,
+                     "event=reload_refused faults=0 detail=\"a worker had no means to "
+                     "take up the new configuration, so none did: nothing has "
+                     "changed; reload again\"");
     else
         sp_log_info(&server->log, "event=reloaded");
-    tell_serving(server, server->apply_failed ? "; the last reload is incomplete" : "");
+    tell_serving(server, server->apply_failed ? "; the last reload was refused, see the log" : "");
     if (server->reload_again) {
         server->reload_again = false;
         sp_server_reload(server);

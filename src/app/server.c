@@ -150,8 +150,11 @@ static void on_ended(void *owner)
 
 static enum sp_err start_workers(struct sp_server *server, struct sp_app_sockets *sockets)
 {
-    struct sp_app_worker_events events = {
-        .up = on_up, .applied = sp_server_on_applied, .ended = on_ended, .owner = server};
+    struct sp_app_worker_events events = {.up = on_up,
+                                          .applied = sp_server_on_applied,
+                                          .settled = sp_server_on_settled,
+                                          .ended = on_ended,
+                                          .owner = server};
     unsigned wanted = sockets->workers;
 
     server->workers = calloc(wanted, sizeof(struct sp_app_worker *));
@@ -197,6 +200,8 @@ static void take_down(struct sp_server *server)
         sp_work_pool_free(&server->pool); /* waits for a look at watched files */
     sp_trace_book_free(&server->traces);
     sp_auth_shared_fini(&server->shared);
+    if (server->next != NULL)
+        sp_proxy_snapshot_unref(&server->next);
     sp_proxy_snapshot_unref(&server->snapshot);
     sp_config_unref(&server->started);
 }

@@ -13,6 +13,10 @@ struct sp_server;
 bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snapshot,
                    struct sp_app_sockets *sockets);
 
+/* Signals that it will hear wait until then: HUP and USR1 would end a process that has no handler
+ * for them yet. Before threads are there. */
+void sp_server_signals_hold(void);
+
 /* As many workers as the configuration asks for. */
 unsigned sp_server_workers(const struct sp_app_options *options);
 

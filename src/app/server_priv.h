@@ -26,6 +26,7 @@ struct sp_server {
     enum sp_server_state state;
     struct sp_app_loader *loader;
     struct sp_proxy_snapshot *snapshot; /* the newest */
+    struct sp_proxy_snapshot *next;     /* workers get it ready; NULL: none */
     struct sp_config *started;          /* what needs a restart is as it says */
     struct sp_log log;
 
@@ -65,6 +66,7 @@ void sp_server_drain(struct sp_server *server);
 
 /* ---- signals.c ---- */
 enum sp_err sp_server_signals_open(struct sp_server *server) SP_MUST_CHECK;
+/* From here on to the end of the process no signal does anything: it is ending already. */
 void sp_server_signals_close(struct sp_server *server);
 
 /* ---- control.c ---- */
@@ -85,7 +87,13 @@ bool sp_server_is_alive(void *owner, struct sp_buf *words);
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */
 void sp_server_reload(struct sp_server *server);
-/* A worker has, or has not, taken up the snapshot. */
+/* A worker is, or is not, ready to take up the snapshot. */
 void sp_server_on_applied(void *owner, bool well);
+/* It has taken it up, or let go of it. */
+void sp_server_on_settled(void *owner);
+/* What the newest configuration changes and only a restart takes up. */
+typedef void (*sp_server_waiting_cb)(void *owner, const char *block, const char *key);
+void sp_server_each_waiting(const struct sp_server *server, sp_server_waiting_cb found,
+                            void *owner);
 
 #endif

@@ -25,12 +25,12 @@ struct sp_app_worker {
     struct sp_proxy *proxy;
     struct sp_proxy_snapshot *first; /* what it starts with; unref'ed when it has */
 
-    /* descriptors to take up, one for each listener of the snapshot, -1 for none */
-    int *fds;
-    size_t fds_len;
+    struct sp_app_socket *sockets; /* to take up; fd -1: has been */
+    size_t sockets_len;
     struct sp_proxy_snapshot *next; /* apply */
     bool apply_well;
     bool apply_posted; /* main thread */
+    bool take;         /* settle */
 
     atomic_uint_least64_t drain_ms;
     bool drain_posted; /* main thread */
@@ -40,8 +40,8 @@ struct sp_app_worker {
     uint64_t beat_ms; /* main thread: of its clock */
 
     /* letters: to the worker, and to the main thread */
-    struct sp_mail apply, drain, hurry, beat;
-    struct sp_mail up, applied, ended;
+    struct sp_mail apply, settle, drain, hurry, beat;
+    struct sp_mail up, applied, settled, ended;
 };
 
 /* ---- on the worker's thread ---- */
@@ -55,30 +55,31 @@ static void tell_main(struct sp_app_worker *worker, struct sp_mail *mail)
     (void)err;
 }
 
-static void close_fds(struct sp_app_worker *worker)
+static void close_sockets(struct sp_app_worker *worker)
 {
-    for (size_t i = 0; i < worker->fds_len; i++)
-        if (worker->fds[i] >= 0)
-            (void)close(worker->fds[i]);
-    free(worker->fds);
-    worker->fds = NULL;
-    worker->fds_len = 0;
+    for (size_t i = 0; i < worker->sockets_len; i++)
+        if (worker->sockets[i].fd >= 0)
+            (void)close(worker->sockets[i].fd);
+    free(worker->sockets);
+    worker->sockets = NULL;
+    worker->sockets_len = 0;
 }
 
 static bool open_listeners(struct sp_app_worker *worker)
 {
     bool well = true;
 
-    for (size_t i = 0; i < worker->fds_len; i++) {
-        int fd = worker->fds[i];
+    for (size_t i = 0; i < worker->sockets_len; i++) {
+        struct sp_app_socket *socket = &worker->sockets[i];
+        int fd = socket->fd;
 
-        worker->fds[i] = -1;
-        if (fd >= 0 && sp_proxy_listen(worker->proxy, i, fd) != SP_OK) {
-            sp_log_error(&worker->log, "event=listen_failed listener=%zu", i);
+        socket->fd = -1;
+        if (sp_proxy_listen(worker->proxy, socket->listen, fd) != SP_OK) {
+            sp_log_error(&worker->log, "event=listen_failed listener=%zu", socket->listen);
             well = false;
         }
     }
-    close_fds(worker);
+    close_sockets(worker);
     return well;
 }
 
@@ -121,11 +122,22 @@ static void on_apply(struct sp_mail *mail)
     struct sp_app_worker *worker = sp_container_of(mail, struct sp_app_worker, apply);
 
     worker->apply_well = worker->proxy != NULL &&
-                         sp_proxy_apply(worker->proxy, worker->next) == SP_OK &&
+                         sp_proxy_prepare(worker->proxy, worker->next) == SP_OK &&
                          open_listeners(worker);
-    close_fds(worker);
+    close_sockets(worker);
     sp_proxy_snapshot_unref(&worker->next);
     tell_main(worker, &worker->applied);
+}
+
+static void on_settle(struct sp_mail *mail)
+{
+    struct sp_app_worker *worker = sp_container_of(mail, struct sp_app_worker, settle);
+
+    if (worker->proxy != NULL && worker->take)
+        sp_proxy_commit(worker->proxy);
+    else if (worker->proxy != NULL)
+        sp_proxy_abandon(worker->proxy);
+    tell_main(worker, &worker->settled);
 }
 
 static void on_listed(struct sp_session_listing *listing)
@@ -152,7 +164,7 @@ static bool start_proxy(struct sp_app_worker *worker)
     sp_proxy_snapshot_unref(&worker->first);
     if (worker->proxy == NULL) {
         sp_log_error(&worker->log, "event=worker_failed detail=\"the proxy cannot be set up\"");
-        close_fds(worker);
+        close_sockets(worker);
         return false;
     }
     return open_listeners(worker);
@@ -190,6 +202,13 @@ static void on_applied(struct sp_mail *mail)
     worker->events.applied(worker->events.owner, worker->apply_well);
 }
 
+static void on_settled(struct sp_mail *mail)
+{
+    struct sp_app_worker *worker = sp_container_of(mail, struct sp_app_worker, settled);
+
+    worker->events.settled(worker->events.owner);
+}
+
 static void on_list_answer(struct sp_mail *mail)
 {
     struct sp_app_worker_list *list = sp_container_of(mail, struct sp_app_worker_list, answer);
@@ -204,15 +223,16 @@ static void on_ended(struct sp_mail *mail)
     worker->events.ended(worker->events.owner);
 }
 
-/* One descriptor for each listener, this worker's. False: no memory. */
-static bool take_fds(struct sp_app_worker *worker, struct sp_app_sockets *sockets)
+/* This worker's. False: no memory. */
+static bool take_sockets(struct sp_app_worker *worker, struct sp_app_sockets *sockets)
 {
-    worker->fds = malloc((sockets->listens_len + 1) * sizeof(*worker->fds));
-    if (worker->fds == NULL)
+    struct sp_app_socket socket = {.worker = worker->index};
+
+    worker->sockets = malloc((sockets->len + 1) * sizeof(*worker->sockets));
+    if (worker->sockets == NULL)
         return false;
-    worker->fds_len = sockets->listens_len;
-    for (size_t i = 0; i < sockets->listens_len; i++)
-        worker->fds[i] = sp_app_sockets_take(sockets, i, worker->index);
+    while ((socket.fd = sp_app_sockets_take(sockets, worker->index, &socket.listen)) >= 0)
+        worker->sockets[worker->sockets_len++] = socket;
     return true;
 }
 
@@ -235,7 +255,7 @@ static void worker_destroy(struct sp_app_worker *worker)
         sp_proxy_snapshot_unref(&worker->first);
     if (worker->next != NULL)
         sp_proxy_snapshot_unref(&worker->next);
-    close_fds(worker);
+    close_sockets(worker);
     if (worker->loop != NULL)
         sp_loop_free(&worker->loop);
     free(worker);
@@ -264,12 +284,14 @@ struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_l
     worker->beat.deliver = on_beat;
     worker->up.deliver = on_up;
     worker->applied.deliver = on_applied;
+    worker->settle.deliver = on_settle;
+    worker->settled.deliver = on_settled;
     worker->ended.deliver = on_ended;
     snprintf(worker->log_fields, sizeof(worker->log_fields), "worker=%u", index);
     worker->log = (struct sp_log){.parent = log, .fields = worker->log_fields};
     worker->first = sp_proxy_snapshot_ref(snapshot);
     worker->loop = sp_loop_new(pool);
-    if (worker->loop == NULL || !take_fds(worker, sockets) || !start_thread(worker)) {
+    if (worker->loop == NULL || !take_sockets(worker, sockets) || !start_thread(worker)) {
         worker_destroy(worker);
         return NULL;
     }
@@ -289,11 +311,18 @@ void sp_app_worker_apply(struct sp_app_worker *worker, struct sp_proxy_snapshot 
     worker->apply_posted = true;
     worker->next = sp_proxy_snapshot_ref(snapshot);
     worker->apply_well = false;
-    if (!take_fds(worker, sockets) || !post(worker, &worker->apply)) {
-        close_fds(worker);
+    if (!take_sockets(worker, sockets) || !post(worker, &worker->apply)) {
+        close_sockets(worker);
         sp_proxy_snapshot_unref(&worker->next);
         tell_main(worker, &worker->applied); /* in a later turn, like any other answer */
     }
+}
+
+void sp_app_worker_settle(struct sp_app_worker *worker, bool take)
+{
+    worker->take = take;
+    if (!post(worker, &worker->settle))
+        tell_main(worker, &worker->settled); /* in a later turn, like any other answer */
 }
 
 void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms)

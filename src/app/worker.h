@@ -21,6 +21,7 @@ struct sp_app_worker_list {
 struct sp_app_worker_events {
     void (*up)(void *owner);                 /* serves; once, unless it ends before */
     void (*applied)(void *owner, bool well); /* once for each apply */
+    void (*settled)(void *owner);            /* once for each settle */
     void (*ended)(void *owner);              /* once; free it when the main loop has ended too */
     void *owner;
 };
@@ -34,10 +35,12 @@ struct sp_app_worker *sp_app_worker_start(unsigned index, struct sp_loop *main_l
                                           struct sp_auth_shared *shared, struct sp_trace *trace,
                                           const struct sp_log *log,
                                           const struct sp_app_worker_events *events) SP_MUST_CHECK;
-/* Take up a snapshot, and serve the listeners that `sockets` has descriptors for. One at a time:
- * the next only after `applied`. */
+/* Get ready to take up a snapshot, with the listeners that `sockets` has descriptors for; nothing
+ * changes yet. One at a time: after `applied`, well or not, it is to be settled. */
 void sp_app_worker_apply(struct sp_app_worker *worker, struct sp_proxy_snapshot *snapshot,
                          struct sp_app_sockets *sockets);
+/* Take up what was got ready, or let go of it. */
+void sp_app_worker_settle(struct sp_app_worker *worker, bool take);
 /* Stop accepting; end when all is done, or after `timeout_ms` (a second call shortens it). */
 void sp_app_worker_drain(struct sp_app_worker *worker, uint64_t timeout_ms);
 /* What are its sessions? One that has ended has none. Any number at a time. */

@@ -310,17 +310,21 @@ static bool is_short(const struct sp_listener *listener)
     return lowest < 0 || lowest >= listener->loop->fd_high;
 }
 
+static void start_watching(struct sp_listener *listener)
+{
+    if (sp_loop_rewatch(listener->loop, listener->fd, EPOLLIN, &listener->watch) != SP_OK &&
+        sp_loop_watch(listener->loop, listener->fd, EPOLLIN, &listener->watch) != SP_OK)
+        sp_timer_start(listener->loop, &listener->pause, PAUSE_MS);
+}
+
 static void on_pause_over(struct sp_timer *timer)
 {
     struct sp_listener *listener = sp_container_of(timer, struct sp_listener, pause);
 
-    if (is_short(listener)) {
+    if (is_short(listener))
         sp_timer_start(listener->loop, &listener->pause, PAUSE_MS);
-        return;
-    }
-    if (sp_loop_rewatch(listener->loop, listener->fd, EPOLLIN, &listener->watch) != SP_OK &&
-        sp_loop_watch(listener->loop, listener->fd, EPOLLIN, &listener->watch) != SP_OK)
-        sp_timer_start(listener->loop, &listener->pause, PAUSE_MS);
+    else
+        start_watching(listener);
 }
 
 /* Did accept4 fail for want of something of ours, and not for a client's own fault? */
@@ -401,6 +405,34 @@ enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out)
     return SP_ERR_IO;
 }
 
+/* Does that option of the socket say yes? */
+static bool has_option(int fd, int name, int wanted)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 && value == wanted;
+}
+
+enum sp_err sp_listen_adopt(int fd, struct sp_addr *addr_out, bool *shared_out)
+{
+    static const int no_delay = 1;
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof(ss);
+    int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0 || !has_option(fd, SO_TYPE, SOCK_STREAM) || !has_option(fd, SO_ACCEPTCONN, 1) ||
+        getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
+        sp_addr_from_sockaddr(addr_out, (struct sockaddr *)&ss) != SP_OK)
+        return SP_ERR_INVALID;
+    *shared_out = has_option(fd, SO_REUSEPORT, 1);
+    if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 ||
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &no_delay, sizeof(no_delay)) != 0 ||
+        !sp_socket_keep_alive(fd))
+        return SP_ERR_INVALID;
+    return SP_OK;
+}
+
 static void on_listener_doomed(struct sp_doomed *doomed)
 {
     free(sp_container_of(doomed, struct sp_listener, doomed));
@@ -423,13 +455,49 @@ struct sp_listener *sp_listener_open(struct sp_loop *loop, int fd, const struct 
     listener->doomed.release = on_listener_doomed;
     sp_list_init(&listener->greetings);
     sp_timer_init(&listener->pause, on_pause_over);
-    if (sp_loop_watch(loop, fd, EPOLLIN, &listener->watch) != SP_OK) {
+    if (sp_loop_watch(loop, fd, 0, &listener->watch) != SP_OK) {
         close(fd);
         free(listener);
         return NULL;
     }
     sp_loop_hold(loop);
     return listener;
+}
+
+void sp_listener_start(struct sp_listener *listener)
+{
+    start_watching(listener);
+}
+
+static void close_socket(struct sp_listener *listener)
+{
+    sp_timer_stop(&listener->pause);
+    if (listener->fd < 0)
+        return;
+    sp_loop_unwatch(listener->loop, listener->fd);
+    close(listener->fd);
+    listener->fd = -1;
+}
+
+/* The kernel has told those in the queue that they are connected: closing would reset them. */
+void sp_listener_stop(struct sp_listener *listener)
+{
+    for (unsigned i = 0; i < BACKLOG && listener->fd >= 0; i++) {
+        struct sockaddr_storage ss;
+        socklen_t len = sizeof(ss);
+        int fd = accept4(listener->fd, (struct sockaddr *)&ss, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (fd >= 0)
+            take_connection(listener, fd, (struct sockaddr *)&ss);
+        else if (errno == EAGAIN || errno == EWOULDBLOCK || is_shortage(errno))
+            break;
+    }
+    close_socket(listener);
+}
+
+bool sp_listener_is_busy(const struct sp_listener *listener)
+{
+    return listener->greetings_len > 0;
 }
 
 void sp_listener_close(struct sp_listener **listener_ptr)
@@ -439,11 +507,8 @@ void sp_listener_close(struct sp_listener **listener_ptr)
     *listener_ptr = NULL;
     if (listener == NULL)
         return;
-    sp_loop_unwatch(listener->loop, listener->fd);
-    close(listener->fd);
-    listener->fd = -1;
+    close_socket(listener);
     listener->watch.on_events = NULL;
-    sp_timer_stop(&listener->pause);
     while (!sp_list_empty(&listener->greetings))
         greeting_end(sp_container_of(listener->greetings.next, struct greeting, link));
     sp_loop_let_go(listener->loop);

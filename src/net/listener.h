@@ -30,6 +30,10 @@ struct sp_listen {
 
 /* Bind and listen on one descriptor. SP_ERR_IO: errno tells. Main thread. */
 enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out) SP_MUST_CHECK;
+/* A socket that somebody else has bound (systemd, or the process before this one): listens on an
+ * address? Then it is made ready for sp_listener_open. `shared_out`: further sockets may be bound
+ * beside it. SP_ERR_INVALID: it is none of ours. Main thread. */
+enum sp_err sp_listen_adopt(int fd, struct sp_addr *addr_out, bool *shared_out) SP_MUST_CHECK;
 
 /* One accepted connection, given over. `peer` is borrowed for the call. */
 struct sp_accepted {
@@ -51,11 +55,18 @@ struct sp_listener_options {
     void *owner;
     const struct sp_log *log;
 };
-/* Takes over the descriptor. `listen` outlives the listener. When descriptors run
- * short it stops accepting until some are free again and says so in the log, once; it never spins.
- * NULL: out of memory or epoll. Loop thread. */
+/* Takes over the descriptor, and accepts nothing yet: that may wait for others to be ready too.
+ * `listen` outlives the listener. NULL: out of memory or epoll. Loop thread. */
 struct sp_listener *sp_listener_open(struct sp_loop *loop, int fd, const struct sp_listen *listen,
                                      const struct sp_listener_options *options) SP_MUST_CHECK;
+/* Accepts from now on; cannot fail. When descriptors run short it stops accepting until some are
+ * free again and says so in the log, once; it never spins. */
+void sp_listener_start(struct sp_listener *listener);
+/* Takes what waits to be accepted, and then no more: the descriptor is closed. Handshakes under way
+ * go on. */
+void sp_listener_stop(struct sp_listener *listener);
+/* Is any handshake or PROXY header under way? */
+bool sp_listener_is_busy(const struct sp_listener *listener);
 /* Accepts no more; handshakes under way are cut. Idempotent, sets *listener to NULL. */
 void sp_listener_close(struct sp_listener **listener);
 /* The same address with a new certificate or new networks (reload): for connections accepted from

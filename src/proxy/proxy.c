@@ -8,9 +8,12 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define FRESH_MS 1000 /* for a request that is on its way when the drain begins */
 
 struct proxy_listener {
-    struct sp_list link; /* proxy->listeners */
+    struct sp_list link; /* proxy->listeners, or next_listeners */
     struct sp_proxy *proxy;
     struct sp_listener *listener;
     struct sp_addr addr;
@@ -180,8 +183,7 @@ static bool admit(void *owner)
 {
     const struct sp_proxy *proxy = owner;
 
-    return !proxy->draining &&
-           sp_stats_sum(SP_STAT_CONNECTIONS) < proxy->epoch->snapshot->limits->max_connections;
+    return sp_stats_sum(SP_STAT_CONNECTIONS) < proxy->epoch->snapshot->limits->max_connections;
 }
 
 static void listener_free(struct proxy_listener *listener)
@@ -191,9 +193,20 @@ static void listener_free(struct proxy_listener *listener)
     free(listener);
 }
 
+static void close_listeners(struct sp_list *listeners)
+{
+    struct sp_list *node, *after;
+
+    SP_LIST_EACH_SAFE (node, after, listeners) {
+        listener_free(sp_container_of(node, struct proxy_listener, link));
+    }
+}
+
 enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd)
 {
-    const struct sp_proxy_snapshot *snapshot = proxy->epoch->snapshot;
+    bool prepared = proxy->next_epoch != NULL;
+    const struct sp_epoch *epoch = prepared ? proxy->next_epoch : proxy->epoch;
+    const struct sp_proxy_snapshot *snapshot = epoch->snapshot;
     struct sp_listener_options options = {
         .handshake_ms = snapshot->limits->client_header_timeout_ms,
         .admit = admit,
@@ -203,10 +216,12 @@ enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd)
     };
     struct proxy_listener *listener = calloc(1, sizeof(*listener));
 
-    if (listener == NULL)
+    if (listener == NULL) {
+        close(fd);
         return SP_ERR_NOMEM;
+    }
     assert(listen_index < snapshot->listens_len);
-    sp_list_push(&proxy->listeners, &listener->link);
+    sp_list_push(prepared ? &proxy->next_listeners : &proxy->listeners, &listener->link);
     listener->proxy = proxy;
     listener->addr = snapshot->listens[listen_index].addr;
     listener->listener = sp_listener_open(proxy->loop, fd, &snapshot->listens[listen_index],
@@ -215,6 +230,8 @@ enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd)
         listener_free(listener);
         return SP_ERR_NOMEM;
     }
+    if (!prepared)
+        sp_listener_start(listener->listener);
     return SP_OK;
 }
 
@@ -275,8 +292,26 @@ static void on_drain_deadline(struct sp_timer *timer)
 {
     struct sp_proxy *proxy = sp_container_of(timer, struct sp_proxy, drain_timer);
 
+    close_listeners(&proxy->listeners);
     while (!sp_list_empty(&proxy->sessions))
         cut(sp_container_of(proxy->sessions.next, struct sp_session, link));
+    sp_proxy_check_drained(proxy);
+}
+
+/* Who has made a connection and then sent nothing had its moment. */
+static void on_fresh_over(struct sp_timer *timer)
+{
+    struct sp_proxy *proxy = sp_container_of(timer, struct sp_proxy, fresh_timer);
+    struct sp_list *node, *after;
+
+    close_listeners(&proxy->listeners);
+    SP_LIST_EACH_SAFE (node, after, &proxy->sessions) {
+        struct sp_session *session = sp_container_of(node, struct sp_session, link);
+
+        if (session->state == SP_SESSION_WAITING && session->in.len == 0)
+            sp_session_close(session);
+    }
+    sp_proxy_check_drained(proxy);
 }
 
 static void on_drained(struct sp_soon *soon)
@@ -303,8 +338,10 @@ struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *sn
     sp_list_init(&proxy->sessions);
     sp_list_init(&proxy->listings);
     sp_list_init(&proxy->listeners);
+    sp_list_init(&proxy->next_listeners);
     sp_list_init(&proxy->pool);
     sp_timer_init(&proxy->drain_timer, on_drain_deadline);
+    sp_timer_init(&proxy->fresh_timer, on_fresh_over);
     sp_timer_init(&proxy->access_timer, on_access_wait);
     sp_soon_init(&proxy->drained_soon, on_drained);
     proxy->resolver = sp_resolver_new(loop);
@@ -323,38 +360,86 @@ failed:
     return NULL;
 }
 
-enum sp_err sp_proxy_apply(struct sp_proxy *proxy, struct sp_proxy_snapshot *snapshot)
+enum sp_err sp_proxy_prepare(struct sp_proxy *proxy, struct sp_proxy_snapshot *snapshot)
 {
-    struct sp_epoch *epoch;
-
+    assert(proxy->next_epoch == NULL);
     if (proxy->draining)
         return SP_ERR_CLOSED;
-    epoch = epoch_new(proxy, snapshot);
-    if (epoch == NULL)
-        return SP_ERR_NOMEM;
+    proxy->next_epoch = epoch_new(proxy, snapshot);
+    return proxy->next_epoch != NULL ? SP_OK : SP_ERR_NOMEM;
+}
+
+void sp_proxy_commit(struct sp_proxy *proxy)
+{
+    if (proxy->next_epoch == NULL)
+        return; /* a drain came between */
     sp_epoch_unref(&proxy->epoch);
-    proxy->epoch = epoch;
+    proxy->epoch = proxy->next_epoch;
+    proxy->next_epoch = NULL;
     free_exchanges(proxy); /* their parsers know the old limits */
     update_listeners(proxy);
-    return SP_OK;
+    while (!sp_list_empty(&proxy->next_listeners)) {
+        struct sp_list *node = proxy->next_listeners.next;
+
+        sp_list_remove(node);
+        sp_list_push(&proxy->listeners, node);
+        sp_listener_start(sp_container_of(node, struct proxy_listener, link)->listener);
+    }
+}
+
+void sp_proxy_abandon(struct sp_proxy *proxy)
+{
+    close_listeners(&proxy->next_listeners);
+    sp_epoch_unref(&proxy->next_epoch);
 }
 
 void sp_proxy_check_drained(struct sp_proxy *proxy)
 {
-    if (!proxy->draining || !sp_list_empty(&proxy->sessions) || proxy->upstreams_len > 0)
+    if (!proxy->draining || !sp_list_empty(&proxy->listeners) || !sp_list_empty(&proxy->sessions) ||
+        proxy->upstreams_len > 0)
         return;
     sp_timer_stop(&proxy->drain_timer);
+    sp_timer_stop(&proxy->fresh_timer);
     if (proxy->epoch != NULL)
         sp_epoch_unref(&proxy->epoch);
     if (sp_list_empty(&proxy->epochs))
         sp_loop_soon(proxy->loop, &proxy->drained_soon);
 }
 
+/* What waits to be accepted is taken, and handshakes go on; whoever is through with one is served
+ * like a connection that was made just before. */
+static void stop_listeners(struct sp_proxy *proxy)
+{
+    struct sp_list *node, *after;
+
+    SP_LIST_EACH_SAFE (node, after, &proxy->listeners) {
+        struct proxy_listener *listener = sp_container_of(node, struct proxy_listener, link);
+
+        sp_listener_stop(listener->listener);
+        if (!sp_listener_is_busy(listener->listener))
+            listener_free(listener);
+    }
+}
+
+/* Clients know that an idle connection may be closed between two requests; before the first one it
+ * would look like a refusal. */
+static void end_sessions(struct sp_proxy *proxy)
+{
+    struct sp_list *node, *after;
+
+    SP_LIST_EACH_SAFE (node, after, &proxy->sessions) {
+        struct sp_session *session = sp_container_of(node, struct sp_session, link);
+
+        session->last = true;
+        if (session->state == SP_SESSION_WAITING && !session->first)
+            sp_session_close(session);
+    }
+}
+
 void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained)(void *owner),
                     void *owner)
 {
     uint64_t now = sp_loop_now_ms(proxy->loop);
-    struct sp_list *node, *after;
 
     sp_timer_start(proxy->loop, &proxy->drain_timer, deadline_ms > now ? deadline_ms - now : 0);
     if (proxy->draining)
@@ -362,16 +447,10 @@ void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained
     proxy->draining = true;
     proxy->drained = drained;
     proxy->drained_owner = owner;
-    SP_LIST_EACH_SAFE (node, after, &proxy->listeners) {
-        listener_free(sp_container_of(node, struct proxy_listener, link));
-    }
-    SP_LIST_EACH_SAFE (node, after, &proxy->sessions) {
-        struct sp_session *session = sp_container_of(node, struct sp_session, link);
-
-        session->last = true;
-        if (session->state == SP_SESSION_WAITING)
-            sp_session_close(session);
-    }
+    sp_proxy_abandon(proxy);
+    stop_listeners(proxy);
+    end_sessions(proxy);
+    sp_timer_start(proxy->loop, &proxy->fresh_timer, FRESH_MS);
     sp_upstream_close_idle(proxy);
     sp_proxy_check_drained(proxy);
 }
@@ -388,6 +467,7 @@ void sp_proxy_free(struct sp_proxy **proxy)
     sp_loop_no_more_turns(gone->loop, gone);
     sp_soon_cancel(&gone->drained_soon);
     sp_timer_stop(&gone->drain_timer);
+    sp_timer_stop(&gone->fresh_timer);
     sp_timer_stop(&gone->access_timer);
     if (gone->resolver != NULL)
         sp_resolver_free(&gone->resolver);

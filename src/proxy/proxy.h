@@ -97,16 +97,22 @@ struct sp_session_listing {
 struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
                               struct sp_auth_shared *shared, struct sp_stats *stats,
                               struct sp_trace *trace, const struct sp_log *log) SP_MUST_CHECK;
-/* Serve the listener at that place of the snapshot. Takes over the descriptor. */
+/* Serve the listener at that place of the snapshot; of one that is being prepared, from its commit
+ * on. Takes over the descriptor; an address may have several. */
 enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd) SP_MUST_CHECK;
-/* Reload: exchanges that begin from now on use the new snapshot. Listeners are matched by address;
- * those that are gone are closed (new ones come by sp_proxy_listen). On failure (logged) the old
- * one goes on serving. */
-enum sp_err sp_proxy_apply(struct sp_proxy *proxy,
-                           struct sp_proxy_snapshot *snapshot) SP_MUST_CHECK;
-/* Stop accepting, close idle connections, let exchanges finish and tunnels go on until
- * `deadline_ms` of the loop's clock, then cut what is left. `drained` fires once, when nothing of
- * the proxy is left on the loop: free it then. */
+/* Reload, in two steps, so that all workers take a snapshot up or none does. All that can fail is
+ * done by prepare, and by sp_proxy_listen for the listeners that are new; nothing is served by it
+ * yet. On failure (logged) abandon it. */
+enum sp_err sp_proxy_prepare(struct sp_proxy *proxy,
+                             struct sp_proxy_snapshot *snapshot) SP_MUST_CHECK;
+/* Exchanges that begin from now on use the prepared snapshot. Listeners are matched by address;
+ * those that are gone are closed. */
+void sp_proxy_commit(struct sp_proxy *proxy);
+/* Let go of what was prepared, if anything. */
+void sp_proxy_abandon(struct sp_proxy *proxy);
+/* Stop accepting, close idle connections (those just made get a moment for their request), let
+ * exchanges finish and tunnels go on until `deadline_ms` of the loop's clock, then cut what is
+ * left. `drained` fires once, when nothing of the proxy is left on the loop: free it then. */
 void sp_proxy_drain(struct sp_proxy *proxy, uint64_t deadline_ms, void (*drained)(void *owner),
                     void *owner);
 /* Copies what its sessions are, some of them each turn. `done` comes once, in a later part of this

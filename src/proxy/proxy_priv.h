@@ -111,6 +111,9 @@ struct sp_proxy {
     uint32_t id_next;
 
     bool draining;
+    struct sp_epoch *next_epoch;   /* prepared; NULL: none */
+    struct sp_list next_listeners; /* its new ones; they accept nothing yet */
+    struct sp_timer fresh_timer;   /* draining: connections just made get a moment */
     struct sp_timer drain_timer;
     struct sp_soon drained_soon;
     void (*drained)(void *owner);

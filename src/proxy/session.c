@@ -431,6 +431,7 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
         session->end_point = sp_stream_tls_end_point(stream);
     }
     session->first = true;
+    session->last = proxy->draining;
     session->number = sp_trace_connection(proxy->trace);
     session->began_ms = sp_loop_now_ms(proxy->loop);
     session->entered_ms = session->began_ms;

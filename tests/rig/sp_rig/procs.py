@@ -29,12 +29,12 @@ def _prepare_child():
 class Proc:
     """One running server. `log` is the file that takes its standard output and error."""
 
-    def __init__(self, name, argv, log, env=None, cwd=None):
+    def __init__(self, name, argv, log, env=None, cwd=None, pass_fds=()):
         self.name = name
         self.log = log
         self._out = open(log, "ab")
         self.popen = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._out, env=env,
-                                      cwd=cwd, preexec_fn=_prepare_child)
+                                      cwd=cwd, preexec_fn=_prepare_child, pass_fds=pass_fds)
 
     @property
     def pid(self):

@@ -89,7 +89,7 @@ class Config:
 class Proxy:
     """One running sallyport."""
 
-    def __init__(self, binary, config, env, patience=1.0, ready=True):
+    def __init__(self, binary, config, env, patience=1.0, ready=True, store=None):
         self.config, self.folder, self.env = config, config.folder, env
         self.patience = patience           # sanitizers make everything slower
         self.path = config.write()
@@ -101,8 +101,10 @@ class Proxy:
         self._notify.bind(notify)
         os.chmod(notify, 0o666)            # for whatever user it becomes
         self._notify.settimeout(0.05)
-        self.proc = Proc("sallyport", [binary, "run", "-c", self.path], os.path.join(self.folder, "output.log"),
-                         env=dict(env, NOTIFY_SOCKET=notify))
+        self.store = store                 # a manager that keeps its sockets; None: nobody does
+        argv = [binary, "run", "-c", self.path]
+        self.proc = Proc("sallyport", store.start(argv) if store else argv, os.path.join(self.folder, "output.log"),
+                         env=dict(env, NOTIFY_SOCKET=notify), pass_fds=store.fds if store else ())
         self.status = None
         if ready:
             try:
@@ -115,13 +117,17 @@ class Proxy:
         end = time.monotonic() + 15 * self.patience
         while time.monotonic() < end:
             try:
-                if b"READY=1" in self._notify.recv(4096):
+                if b"READY=1" in (self.store.hear(self._notify) if self.store else self._notify.recv(4096)):
                     return
             except socket.timeout:
                 pass
             if not self.proc.alive():
                 raise RigError("sallyport did not start (%s):\n%s%s" % (self.proc.popen.returncode, self.proc.words(), self.errors()))
         raise RigError("sallyport never said READY=1:\n%s%s" % (self.proc.words(), self.errors()))
+
+    def hear(self):
+        """What it has to say to the manager that keeps its sockets."""
+        self.store.hear_all(self._notify)
 
     def stop(self, number=signal.SIGTERM, seconds=None):
         if self.status is None:

@@ -55,6 +55,41 @@ static void test_a_manager_that_does_not_read_stops_nobody(void **state)
     close(manager);
 }
 
+static void test_descriptors_arrive_with_the_words(void **state)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[256];
+    } control;
+    int manager = open_manager();
+    char text[64] = "";
+    struct iovec part = {text, sizeof(text) - 1};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    int pipes[2], got[2];
+
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(sp_process_hand_over("FDSTORE=1\nFDNAME=x", pipes, 2), SP_OK);
+    assert_int_equal(recvmsg(manager, &message, 0), 18);
+    assert_string_equal(text, "FDSTORE=1\nFDNAME=x");
+    assert_non_null(CMSG_FIRSTHDR(&message));
+    assert_int_equal(CMSG_FIRSTHDR(&message)->cmsg_len, CMSG_LEN(sizeof(got)));
+    memcpy(got, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(got));
+    assert_int_equal(write(got[1], "y", 1), 1);
+    assert_int_equal(read(pipes[0], text, sizeof(text)), 1);
+    for (int i = 0; i < 2; i++) {
+        close(pipes[i]);
+        close(got[i]);
+    }
+    close(manager);
+    assert_int_equal(sp_process_hand_over("FDSTORE=1", got, 1), SP_ERR_IO); /* nobody is there */
+    assert_int_equal(sp_process_hand_over("FDSTORE=1", got, 0), SP_ERR_IO);
+    assert_int_equal(sp_process_hand_over("FDSTORE=1", got, SP_PROCESS_FDS_MAX + 1), SP_ERR_IO);
+}
+
 static void test_without_a_manager_nothing_is_said(void **state)
 {
     (void)state;
@@ -73,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_words_arrive_as_they_are),
         cmocka_unit_test(test_a_manager_that_does_not_read_stops_nobody),
+        cmocka_unit_test(test_descriptors_arrive_with_the_words),
         cmocka_unit_test(test_without_a_manager_nothing_is_said),
     };
 

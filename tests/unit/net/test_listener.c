@@ -82,6 +82,8 @@ static void open_listener(struct fixture *fixture, const char *at, uint64_t hand
     fixture->listen.addr.port = fixture->at.port;
     fixture->listener = sp_listener_open(fixture->loop, fd, &fixture->listen, &options);
     assert_non_null(fixture->listener);
+    sp_listener_start(fixture->listener);
+    assert_non_null(fixture->listener);
 }
 
 static void require_proxy(struct fixture *fixture, const char *from)

@@ -1,0 +1,90 @@
+"""Reload: all of it or nothing, in all workers; and what it cannot change is named."""
+
+import os
+import signal
+
+from common import ALICE, BOB, ask, challenged, own, passed
+from sp_rig.procs import can_connect, run, wait_until
+
+# Registers no further listening socket in the second worker's epoll set, as the kernel may when the user's epoll watches are used up
+# (ENOSPC). A limit of the whole machine cannot be lowered for one test.
+SHORT_OF_WATCHES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+    int (*real)(int, int, int, struct epoll_event *) = dlsym(RTLD_NEXT, "epoll_ctl");
+    static _Atomic int listeners;
+    int listens = 0;
+    socklen_t len = sizeof(listens);
+
+    if (op == EPOLL_CTL_ADD && access(getenv("SHORT_OF_WATCHES"), F_OK) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens && ++listeners % 2 == 0) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return real(set, op, fd, event);
+}
+"""
+
+
+def test_a_worker_that_cannot_take_it_up_keeps_all_from_it(w):
+    source, library, short = (os.path.join(w.folder, name) for name in ("short.c", "short.so", "short"))
+    with open(source, "w") as f:
+        f.write(SHORT_OF_WATCHES)
+    run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"])
+    config = w.config()
+    config.top["workers"] = 2
+    wrapper = os.path.join(w.folder, "with-few-watches")
+    with open(wrapper, "w") as f:
+        f.write("#!/bin/sh\nexport SHORT_OF_WATCHES=%s LD_PRELOAD=%s ASAN_OPTIONS=verify_asan_link_order=0:$ASAN_OPTIONS\nexec %s \"$@\"\n" %
+                (short, library, w.binary))
+    os.chmod(wrapper, 0o755)
+    before, w.binary = w.binary, wrapper
+    try:
+        p = w.start(config)
+    finally:
+        w.binary = before
+    passed(ask(w, auth=BOB))
+    sockets = p.descriptors("socket")
+    open(short, "w").close()
+    config.listens.append(("10.99.0.1:3130", {"offer": ["basic"]}))
+    config.rule("nobody", "deny")
+    config.write()
+    for count in (1, 2):
+        p.proc.send(signal.SIGHUP)
+        wait_until("it is refused", lambda: p.errors().count("event=reload_refused") == count, 5 * w.patience)
+        assert not can_connect("10.99.0.1", 3130)
+        for _ in range(12):                # whichever worker takes it
+            passed(ask(w, auth=BOB))
+    assert p.descriptors("socket") <= sockets + 2, "sockets of the refused listener stay"
+    os.unlink(short)
+    p.proc.send(signal.SIGHUP)
+    p.log_says("event=reloaded")
+    for _ in range(12):
+        own(ask(w, auth=BOB), 403, "denied")
+        with w.wire(port=3130) as c:
+            own(c.ask("GET", "http://odd.corp.test/echo", auth=ALICE), 403, "denied")
+
+
+def test_what_needs_a_restart_is_named(w):
+    p = w.start()
+    p.config.top.update(workers=3, user="nobody")
+    p.config.log["format"] = "squid"
+    p.config.auth["realm"] = "Renamed Proxy"
+    path = p.config.write()
+    status, out, err = w.command("ctl", "-c", path, "reload")
+    assert status == 0, (status, out, err)
+    for block, key in (("top", "workers"), ("top", "user"), ("log", "format")):
+        p.log_says("event=restart_needed block=%s key=%s " % (block, key))
+        assert "needs a restart: %s of %s\n" % (key, block) in out, out
+    assert "realm" not in out and out.count("needs a restart") == 3, out
+    p.log_says("event=reloaded")
+    assert 'realm="Renamed Proxy"' in challenged(ask(w)).challenges[1]
+
