@@ -17,7 +17,7 @@ MARK = "SALLYPORT_RIG_SPACE"
 # Every party has an address of its own, none of them in 127.0.0.0/8, which sallyport protects.
 ADDRESSES = {
     "proxy": "10.99.0.1", "client": "10.99.0.2", "other-client": "10.99.0.3",
-    "origin": "10.99.0.10", "odd": "10.99.0.20", "other": "10.99.0.21",
+    "origin": "10.99.0.10", "site": "10.99.0.11", "odd": "10.99.0.20", "other": "10.99.0.21",
     "dc1": "10.99.0.31", "dc2": "10.99.0.32", "kdc": "10.99.0.40", "partner-kdc": "10.99.0.41",
     "dead": "10.99.0.99",
 }
