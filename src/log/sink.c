@@ -24,16 +24,19 @@
 #define PIPE_PIECE     4096u      /* PIPE_BUF: a pipe that poll(2) calls writable takes that much */
 #define POLL_SLICE_MS  100
 #define CLOSE_GRACE_MS 3000u  /* how long closing goes on writing */
+#define STUCK_AFTER_MS 2000u  /* and how long it waits for the thread beyond that */
 #define TELL_EVERY_MS  10000u /* lost lines are told of no more often */
 
 struct sink {
     pthread_mutex_t lock; /* guards what stands up to `thread` */
-    pthread_cond_t wake;
+    pthread_cond_t wake;  /* there is something to do */
+    pthread_cond_t rest;  /* the thread has ended */
     struct sp_chunk *first;
     struct sp_chunk **last;
     size_t queued; /* bytes in the list and in the thread's hand */
     bool stop;
     bool reopen;
+    bool over; /* the thread has ended, or is about to */
     uint64_t stop_by_ms;
     atomic_bool open;
     pthread_t thread;
@@ -51,8 +54,14 @@ struct sink {
 
 static const char *const names[SP_SINK_COUNT] = {"access", "error"};
 static struct sink sinks[SP_SINK_COUNT] = {
-    {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fd = -1},
-    {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .fd = -1},
+    {.lock = PTHREAD_MUTEX_INITIALIZER,
+     .wake = PTHREAD_COND_INITIALIZER,
+     .rest = PTHREAD_COND_INITIALIZER,
+     .fd = -1},
+    {.lock = PTHREAD_MUTEX_INITIALIZER,
+     .wake = PTHREAD_COND_INITIALIZER,
+     .rest = PTHREAD_COND_INITIALIZER,
+     .fd = -1},
 };
 static atomic_uint_fast64_t dropped_unqueued;
 
@@ -267,6 +276,14 @@ static void chunk_done(struct sink *sink, struct sp_chunk *chunk)
     free(chunk);
 }
 
+static void say_over(struct sink *sink)
+{
+    (void)pthread_mutex_lock(&sink->lock);
+    sink->over = true;
+    (void)pthread_cond_signal(&sink->rest);
+    (void)pthread_mutex_unlock(&sink->lock);
+}
+
 static void *sink_run(void *arg)
 {
     struct sink *sink = arg;
@@ -276,8 +293,10 @@ static void *sink_run(void *arg)
 
         if (job.reopen)
             reopen_file(sink);
-        if (job.end)
+        if (job.end) {
+            say_over(sink);
             return NULL;
+        }
         if (job.chunk == NULL)
             continue;
         write_chunk(sink, job.chunk);
@@ -358,6 +377,7 @@ enum sp_err sp_sink_open(enum sp_sink_id id, const char *path)
     sink->path = strdup(path);
     sink->last = &sink->first;
     sink->stop = false;
+    sink->over = false;
     sink->failing = false;
     err = sink->path != NULL ? start_thread(sink) : ENOMEM;
     if (err != 0) {
@@ -369,23 +389,38 @@ enum sp_err sp_sink_open(enum sp_sink_id id, const char *path)
     return SP_OK;
 }
 
+/* Waits until the thread has ended, and no longer than that. By the clock that nobody sets: by the
+ * other one, a jump backwards would hold the end up, and one forwards would lose lines. */
+static bool wait_for_thread(struct sink *sink, uint64_t until_ms)
+{
+    const struct timespec by = {.tv_sec = (time_t)(until_ms / 1000),
+                                .tv_nsec = (long)(until_ms % 1000) * 1000000};
+    bool over;
+
+    (void)pthread_mutex_lock(&sink->lock);
+    while (!sink->over &&
+           pthread_cond_clockwait(&sink->rest, &sink->lock, CLOCK_MONOTONIC, &by) == 0)
+        continue;
+    over = sink->over;
+    (void)pthread_mutex_unlock(&sink->lock);
+    return over && pthread_join(sink->thread, NULL) == 0;
+}
+
 /* The thread stops by itself once the time is up; only a file system that hangs inside write(2) can
  * hold it longer, and then it is left behind with its file. */
 void sp_sink_close(enum sp_sink_id id)
 {
     struct sink *sink = &sinks[id];
-    struct timespec by;
+    uint64_t until_ms = sp_clock_mono_ms(&sp_clock_system) + CLOSE_GRACE_MS;
 
     if (!atomic_exchange(&sink->open, false))
         return;
     (void)pthread_mutex_lock(&sink->lock);
     sink->stop = true;
-    sink->stop_by_ms = sp_clock_mono_ms(&sp_clock_system) + CLOSE_GRACE_MS;
+    sink->stop_by_ms = until_ms;
     (void)pthread_cond_signal(&sink->wake);
     (void)pthread_mutex_unlock(&sink->lock);
-    (void)clock_gettime(CLOCK_REALTIME, &by);
-    by.tv_sec += CLOSE_GRACE_MS / 1000 + 2;
-    sink->stuck = pthread_timedjoin_np(sink->thread, NULL, &by) != 0;
+    sink->stuck = !wait_for_thread(sink, until_ms + STUCK_AFTER_MS);
     if (!sink->stuck)
         after_thread(sink);
 }

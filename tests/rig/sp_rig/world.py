@@ -128,12 +128,14 @@ class World:
                    TSAN_OPTIONS="exitcode=98:halt_on_error=0:suppressions=" + os.path.join(os.path.dirname(__file__), "tsan.supp"))
         return env
 
-    def start(self, config=None, krb5_conf=None, **more):
+    def start(self, config=None, krb5_conf=None, env=None, **more):
         config = config or self.config()
         ntlm = any("ntlmssp" in keys.get("mechanisms", ()) for keys in config.backends.values())
         environment = self.environment(ntlm)
         if krb5_conf is not None:
             environment["KRB5_CONFIG"] = krb5_conf
+        for name, value in (env or {}).items():
+            environment[name] = ":".join(filter(None, (environment.get(name), value))) if name.endswith("_OPTIONS") else value
         proxy = Proxy(self.binary, config, environment, self.patience, **more)
         self._proxies.append(proxy)
         return proxy
@@ -202,8 +204,8 @@ class World:
         if self.realm.proc is None or not self.realm.proc.alive():
             self.realm.start()
         if self.named:
-            self.names.failing.clear()
-            self.names.silent.clear()
+            for names in (self.names.failing, self.names.silent, self.names.garbled, self.names.truncated):
+                names.clear()
         self.ldap.mark()
         self.odd.mark()
 
