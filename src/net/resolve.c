@@ -120,7 +120,7 @@ static void on_deadline(struct sp_timer *timer)
 {
     struct sp_resolve_entry *entry = sp_container_of(timer, struct sp_resolve_entry, deadline);
 
-    assert(entry->state == SP_RESOLVE_ASKED);
+    assert(entry->state == SP_RESOLVE_ASKED || entry->state == SP_RESOLVE_STALE);
     entry->state =
         SP_RESOLVE_LOST; /* c-ares cannot drop one question: its answer frees the entry */
     sp_resolve_table_remove(&entry->resolver->table, entry);
@@ -205,11 +205,20 @@ static void entry_fill(struct sp_resolve_entry *entry, int status, const struct 
     entry->expires_ms = life != 0 ? now + life : 0;
 }
 
+static void entry_keep(struct sp_resolve_entry *entry)
+{
+    struct sp_resolve_entry *oldest;
+
+    entry->state = SP_RESOLVE_KNOWN;
+    oldest = sp_resolve_table_keep(&entry->resolver->table, entry);
+    if (oldest != NULL)
+        entry_drop(oldest);
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct sp_resolve_entry *entry = arg;
     struct sp_resolver *resolver = entry->resolver;
-    struct sp_resolve_entry *oldest;
 
     (void)timeouts;
     resolver->asked--;
@@ -218,10 +227,10 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     } else {
         entry_fill(entry, status, info);
         sp_timer_stop(&entry->deadline);
-        entry->state = SP_RESOLVE_KNOWN;
-        oldest = sp_resolve_table_keep(&resolver->table, entry);
-        if (oldest != NULL)
-            entry_drop(oldest);
+        if (entry->state == SP_RESOLVE_ASKED)
+            entry_keep(entry);
+        else
+            entry->expires_ms = 0; /* for its own waiters; another has taken its place */
         sp_loop_soon(resolver->loop, &entry->answered);
     }
     if (info != NULL)
@@ -370,6 +379,7 @@ static void entry_ask(struct sp_resolve_entry *entry)
     struct sp_resolver *resolver = entry->resolver;
     const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
+    entry->asked_ms = sp_loop_now_ms(resolver->loop);
     sp_resolve_table_add(&resolver->table, entry);
     sp_timer_start(resolver->loop, &entry->deadline, DEADLINE_MS);
     resolver->asked++;
@@ -399,6 +409,20 @@ static enum sp_err ask(struct sp_resolver *resolver, struct sp_span host, sp_res
     return SP_ERR_AGAIN;
 }
 
+/* After its first try a question has one more, and then only waits: who came to it now would share
+ * its end although name service may have come back. So a new one is asked in its place, if there is
+ * room; those who wait for the old one go on waiting. */
+static bool goes_stale(struct sp_resolve_entry *entry)
+{
+    struct sp_resolver *resolver = entry->resolver;
+
+    if (entry->state != SP_RESOLVE_ASKED || resolver->asked >= SP_RESOLVE_ASKED_MAX ||
+        sp_loop_now_ms(resolver->loop) - entry->asked_ms <= TRY_MS)
+        return false;
+    entry->state = SP_RESOLVE_STALE;
+    return true;
+}
+
 enum sp_err sp_resolve_start(struct sp_resolver *resolver, struct sp_span host, sp_resolved_cb done,
                              void *owner, const struct sp_addr **addrs_out, size_t *addrs_len_out,
                              struct sp_resolve **resolve_out)
@@ -416,7 +440,7 @@ enum sp_err sp_resolve_start(struct sp_resolver *resolver, struct sp_span host, 
         return SP_OK;
     }
     entry = sp_resolve_table_find(&resolver->table, host);
-    if (entry == NULL)
+    if (entry == NULL || goes_stale(entry))
         return ask(resolver, host, done, owner, resolve_out);
     if (entry->state == SP_RESOLVE_ASKED || !sp_list_empty(&entry->answered.link))
         return wait_for(entry, done, owner, resolve_out);

@@ -15,6 +15,7 @@
 
 enum sp_resolve_state {
     SP_RESOLVE_ASKED, /* c-ares is at it; in the table */
+    SP_RESOLVE_STALE, /* c-ares is at it for too long: in the table, but found by nobody any more */
     SP_RESOLVE_KNOWN, /* in the table until it expires */
     SP_RESOLVE_LOST,  /* c-ares is still at it, but nobody waits any more; in no table */
 };
@@ -28,6 +29,7 @@ struct sp_resolve_entry {
     struct sp_soon answered; /* tells the waiters */
     struct sp_timer deadline;
     struct sp_doomed doomed;
+    uint64_t asked_ms;
     uint64_t expires_ms;
     enum sp_err err;
     const char *why; /* static */
@@ -47,6 +49,7 @@ struct sp_resolve_table {
 
 enum sp_err sp_resolve_table_init(struct sp_resolve_table *table) SP_MUST_CHECK;
 void sp_resolve_table_fini(struct sp_resolve_table *table); /* must be empty */
+/* The entry that an asker may have: not one that is stale. */
 struct sp_resolve_entry *sp_resolve_table_find(struct sp_resolve_table *table, struct sp_span name);
 void sp_resolve_table_add(struct sp_resolve_table *table, struct sp_resolve_entry *entry);
 /* An answer has come: from now on it counts and ages. Returns the entry that has to go for it, or

@@ -47,7 +47,8 @@ struct sp_resolve_entry *sp_resolve_table_find(struct sp_resolve_table *table, s
     SP_LIST_EACH (link, bucket) {
         struct sp_resolve_entry *entry = of_chain(link);
 
-        if (sp_span_eq(name, sp_span_of(entry->name, entry->name_len)))
+        if (entry->state != SP_RESOLVE_STALE &&
+            sp_span_eq(name, sp_span_of(entry->name, entry->name_len)))
             return entry;
     }
     return NULL;

@@ -1,19 +1,22 @@
 """The rig's name server: A and AAAA over UDP, so that answers, failures and silence are all at the tests' command."""
 
+import os
 import socket
 import struct
 import threading
 
 A, AAAA = 1, 28
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
+TRUNCATED = 0x0200
 
 
 class NameServer:
-    """Answers from `known` (name -> addresses). Names in `failing` get SERVFAIL, those in `silent` nothing."""
+    """Answers from `known` (name -> addresses). Names in `failing` get SERVFAIL, those in `silent` nothing, those in `garbled` bytes
+    that are no answer, those in `truncated` the word that it did not fit (and TCP is not served)."""
 
     def __init__(self, known, address="127.0.0.1", port=53, ttl=1):
         self.known = dict(known)
-        self.failing, self.silent = set(), set()
+        self.failing, self.silent, self.garbled, self.truncated = set(), set(), set(), set()
         self.ttl = ttl
         self.asked = []
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -44,6 +47,10 @@ class NameServer:
         self.asked.append((name, kind))
         if name in self.silent:
             return None
+        if name in self.garbled:
+            return packet[:2] + os.urandom(200)
+        if name in self.truncated:
+            return self._message(packet, NOERROR | TRUNCATED, question, [])
         if name in self.failing:
             return self._message(packet, SERVFAIL, question, [])
         if name not in self.known:
