@@ -4,7 +4,6 @@ meanwhile, and each attack ends with sallyport serving as it did and holding wha
 import contextlib
 import os
 import resource
-import selectors
 import socket
 import subprocess
 import threading
@@ -16,7 +15,7 @@ from sp_rig import space
 from sp_rig.held import control, descriptors, held, total, user_memory
 from sp_rig.procs import wait_until
 from sp_rig.tokens import negotiate
-from test_connect import TARGET, tunnel
+from test_connect import TARGET
 from test_hostile import Rogue, reset
 
 MIB = 1 << 20

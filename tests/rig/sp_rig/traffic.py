@@ -29,22 +29,41 @@ class Book:
         self._lock = threading.Lock()
         self.counts, self.odd, self.bytes = {}, [], 0
 
-    def note(self, deed, outcome, well, begun, moved=0):
+    def note(self, deed, outcome, well, begun, moved=0, said=""):
         with self._lock:
             self.counts[(deed, outcome)] = self.counts.get((deed, outcome), 0) + 1
             self.bytes += moved
             if outcome not in well:
-                self.odd.append((deed, outcome, begun, time.monotonic()))
+                self.odd.append((deed, outcome, begun, time.monotonic(), said))
 
     def total(self):
         with self._lock:
             return sum(self.counts.values())
 
 
+_said = threading.local()                  # what the last answer of this thread told, for those that nothing explains
+
+
 def outcome_of(answer):
     """"200", or "503 directory_unavailable": the status and the reason in Proxy-Status."""
-    said = re.search(r'details="([a-z_]+)', answer.get("Proxy-Status", ""))
-    return "%d %s" % (answer.status, said[1]) if said else str(answer.status)
+    _said.text = answer.get("Proxy-Status", "")
+    reason = re.search(r'details="([a-z_]+)', _said.text)
+    return "%d %s" % (answer.status, reason[1]) if reason else str(answer.status)
+
+
+def fill_stock(world, connections=16, count=1500):
+    """The rings in which decisions are remembered are stock: they grow until they are full. So they are filled before anything
+    is measured, by refusals (each with a target of its own, or they would be folded into one) and by pages."""
+    auth = basic("alice", PEOPLE["alice"])
+    for n in range(connections):
+        with world.wire() as c:
+            for at in range(0, count, 50):
+                c.send(b"".join(request("GET", "http://127.0.0.1:80/%d-%d/%s" % (n, at + m, "x" * 100), auth=auth) for m in range(50)))
+                for _ in range(50):
+                    assert c.answer().status == 403
+                c.send(request("GET", ORIGIN + "/?" + "x" * 100, auth=auth) * 50)
+                for _ in range(50):
+                    assert c.answer().status == 200
 
 
 class Client:
@@ -65,7 +84,7 @@ class Client:
         while not self.stop.is_set():
             deed = self.random.choices(deeds, weights)[0]
             begun = time.monotonic()
-            well, moved, outcome = ANY, 0, None
+            well, moved, outcome, _said.text = ANY, 0, None, ""
             try:
                 outcome, *rest = deed()
                 well = rest[0] if rest else ANY
@@ -82,7 +101,7 @@ class Client:
                 outcome = "gone" if error.errno in (32, 103, 104) else str(error)
             except Exception as error:     # a token that could not be made, an answer that is no HTTP: told, not lost
                 outcome = "%s: %s" % (type(error).__name__, error)
-            self.book.note(deed.__name__, outcome, well, begun, moved)
+            self.book.note(deed.__name__, outcome, well, begun, moved, _said.text)
         if self.kept is not None:
             self.kept.close()
 
