@@ -5,11 +5,11 @@ The whole list stands in tests/unit/http/test_ambiguities.c; here is one of each
 """
 
 import json
-import threading
 import time
 
-from common import ALICE, ECHO, Gone, ask, closed, expect, own, passed, request, took
+from common import ALICE, ECHO, Gone, ask, closed, expect, own, passed, request
 from test_hostile import FORGED, ODD, Rogue, unharmed
+from test_why import id_of, why
 
 AUTH = b"Proxy-Authorization: " + ALICE.encode() + b"\r\n"
 LINE = b"POST http://odd.corp.test/echo?first HTTP/1.1\r\n"
@@ -94,7 +94,7 @@ def test_ambiguous_requests_are_refused_in_words_and_nothing_of_them_goes_on(w):
         for data, status, words in REQUESTS:
             with w.wire() as c:
                 c.send(data + smuggled)
-                answer = own(c.answer("CONNECT" if data.startswith(b"CONNECT") and status == 200 else "GET"), status, words)
+                answer = own(c.answer(), status, words)
                 assert words in answer.body.decode("ascii"), (data, answer.body)      # for whoever reads it; and ASCII alone
                 assert not [b for b in answer.head + answer.body if b < 32 and b not in b"\r\n"], (data, answer.body)
                 assert answer.get("Connection") == "close" and not c.read_to_end(), data
@@ -104,6 +104,19 @@ def test_ambiguous_requests_are_refused_in_words_and_nothing_of_them_goes_on(w):
     bad = [line for line in p.lines() if line["reason"] == "malformed"]
     assert len(bad) == len(REQUESTS), len(bad)
     assert not any("s3cret" in json.dumps(line) or ALICE in json.dumps(line) for line in bad)
+
+
+def test_whoever_asks_why_is_told_what_was_wrong(w):
+    p = w.start()
+    for data, said in ((HEAD + b"X : y\r\n\r\n", "space before the colon of a field"), (HEAD + HOST + b"\r\n", "Host is repeated"),
+                       (to(b"GET http://h/\x1b[2J<script> HTTP/1.1"), "a byte in the target that must be percent-encoded")):
+        with w.wire() as c:
+            c.send(data)
+            one = why(w, p, id_of(own(c.answer(), 400, said)))[-1]
+            assert (one["status"], one["reason"], one["why"]) == (400, "malformed", said), one
+    with Rogue(lambda sock, head: sock.sendall(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab")) as origin:
+        one = why(w, p, id_of(own(ask(w, origin.url, auth=ALICE), 502, "upstream")))[-1]
+        assert one["reason"] == "upstream" and "Content-Length twice" in one["why"], one
 
 
 def test_hostile_bytes_do_not_reach_the_log_as_they_are(w):

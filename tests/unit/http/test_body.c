@@ -155,6 +155,27 @@ static void odd_extensions_are_refused(void **state)
     REFUSED("1;\x80\r\nx\r\n", "extension");
 }
 
+/* TERM.EXT, EXT.TERM, TERM.SPILL: where a line ends for one reader and an extension goes on for
+ * another, or a chunk has more behind it than its CRLF. */
+static void line_ends_in_and_around_chunks_are_refused(void **state)
+{
+    (void)state;
+    REFUSED("1;\nx\r\n0\r\n\r\n", "extension");
+    REFUSED("1;a\nx\r\n0\r\n\r\n", "extension");
+    REFUSED("1;a\rx\r\n0\r\n\r\n", "bare CR");
+    REFUSED("1;a\r\r\nx\r\n", "bare CR");
+    REFUSED("1;a=\"\r\nx\"\r\n", "extension");
+    REFUSED("1;a=b\n;c\r\nx\r\n", "extension");
+    REFUSED("1\n;a\r\nx\r\n", "not a hexadecimal number");
+    REFUSED("1\r;a\r\nx\r\n", "bare CR");
+    REFUSED("1\r\nxAB0\r\n\r\n", "longer than its size");
+    REFUSED("1\r\nx\r\r\n0\r\n\r\n", "bare CR");
+    REFUSED("1\r\nx\n\r\n0\r\n\r\n", "longer than its size");
+    REFUSED("1\r\nx\r\n\r\n0\r\n\r\n", "without a hexadecimal size");
+    REFUSED("0\r\n\rX\r\n", "colon");
+    REFUSED("0;a\n\r\n", "extension");
+}
+
 static void chunks_that_are_not_as_long_as_they_say_are_refused(void **state)
 {
     (void)state;
@@ -185,6 +206,8 @@ static void trailers_are_kept_but_for_those_that_change_the_message(void **state
     CHUNKED("0\r\nTransfer-Encoding: chunked\r\nHost: evil\r\nProxy-Authorization: x\r\n"
             "Set-Cookie: a\r\nConnection: close\r\n\r\nrest",
             "", "", 4);
+    CHUNKED("0\r\nContent_Length: 5\r\ntransfer_encoding: x\r\nIf-Match: a\r\nX-Real-IP: b\r\n\r\n",
+            "", "", 0);
 }
 
 static void odd_trailers_are_refused(void **state)
@@ -314,6 +337,7 @@ int main(void)
         cmocka_unit_test(well_formed_extensions_are_skipped),
         cmocka_unit_test(odd_sizes_are_refused),
         cmocka_unit_test(odd_extensions_are_refused),
+        cmocka_unit_test(line_ends_in_and_around_chunks_are_refused),
         cmocka_unit_test(chunks_that_are_not_as_long_as_they_say_are_refused),
         cmocka_unit_test(an_extension_without_end_is_refused),
         cmocka_unit_test(trailers_are_kept_but_for_those_that_change_the_message),
