@@ -39,7 +39,7 @@ start_it() {
     proxy=$!
 }
 stop_it() {
-    if under_systemd; then systemctl stop sallyport; return; fi
+    if under_systemd; then systemctl stop sallyport 2>/dev/null; return; fi
     [ -z "$proxy" ] || { kill "$proxy"; wait "$proxy"; }
     proxy=
 }
@@ -109,6 +109,13 @@ check "no password in it" not grep -rq wonderland /var/log/sallyport
 if under_systemd; then
     pid=$(systemctl show -p MainPID --value sallyport)
     check "it runs as its user" is "$(stat -c %U "/proc/$pid")" sallyport
+    cp $conf /tmp/conf.good
+    echo 'rules = 5' >>$conf
+    check "a reload with a fault in the file fails" not systemctl reload sallyport
+    check "the journal says where the fault is" sh -c "journalctl -u sallyport -o cat | grep -q '^$conf:[0-9]*: .*rules'"
+    check "the old configuration serves on" fetch 200 -U alice:wonderland
+    cp /tmp/conf.good $conf
+    check "a reload of the mended file succeeds" systemctl reload sallyport
     check "no capability is left to it" is "$(sed -n 's/^CapEff:\t//p' "/proc/$pid/status")" 0000000000000000
 fi
 
