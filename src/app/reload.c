@@ -186,6 +186,15 @@ static void tell_reloading(void)
     sp_process_tell(text);
 }
 
+static void note_end(struct sp_server *server, enum sp_server_reload_end end)
+{
+    server->reloads[end]++;
+    server->last_reload = end;
+    server->reload_wall_ms = sp_clock_wall_ms(&sp_clock_system);
+    if (end != SP_SERVER_RELOAD_REFUSED)
+        server->loaded_wall_ms = server->reload_wall_ms;
+}
+
 static void tell_serving(const struct sp_server *server, const char *how)
 {
     char text[120];
@@ -212,6 +221,7 @@ void sp_server_reload(struct sp_server *server)
     if (snapshot != NULL) {
         hand_out(server, snapshot, &sockets);
     } else {
+        note_end(server, SP_SERVER_RELOAD_REFUSED);
         sp_log_error(&server->log,
                      "event=reload_refused faults=%u detail=\"nothing has changed: the old "
                      "configuration goes on serving\"",
@@ -239,6 +249,7 @@ void sp_server_on_settled(void *owner)
     if (--server->replies_due > 0 || server->state != SP_SERVER_RELOADING)
         return;
     sp_server_enter(server, SP_SERVER_SERVING);
+    note_end(server, server->apply_failed ? SP_SERVER_RELOAD_INCOMPLETE : SP_SERVER_RELOAD_OK);
     if (server->apply_failed)
         sp_log_error(&server->log,
                      "event=reload_refused faults=0 detail=\"a worker had no means to "

@@ -185,8 +185,10 @@ static enum sp_err set_up(struct sp_server *server, unsigned workers)
     server->traces = sp_trace_book_new(workers, sp_server_on_traced, server);
     if (server->traces == NULL)
         return SP_ERR_NOMEM;
-    return sp_auth_shared_init(&server->shared, sp_config_one(config, "cache")->options,
-                               sp_config_one(config, "guard")->options);
+    if (sp_auth_shared_init(&server->shared, sp_config_one(config, "cache")->options,
+                            sp_config_one(config, "guard")->options) != SP_OK)
+        return SP_ERR_NOMEM;
+    return sp_server_figures_register(server);
 }
 
 static void take_down(struct sp_server *server)
@@ -235,6 +237,7 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snaps
         .snapshot = sp_proxy_snapshot_ref(snapshot),
         .started = sp_config_ref(sp_proxy_snapshot_config(snapshot)),
         .traced_posted = ATOMIC_FLAG_INIT,
+        .loaded_wall_ms = sp_clock_wall_ms(&sp_clock_system),
     };
 
     sp_timer_init(&server.watch_timer, on_watch);

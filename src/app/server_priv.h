@@ -21,6 +21,13 @@ enum sp_server_state {
     SP_SERVER_ENDED,     /* no worker is left */
 };
 
+enum sp_server_reload_end {
+    SP_SERVER_RELOAD_OK,
+    SP_SERVER_RELOAD_REFUSED,    /* a fault in it: nothing has changed */
+    SP_SERVER_RELOAD_INCOMPLETE, /* a worker could not take it up */
+    SP_SERVER_RELOAD_ENDS
+};
+
 /* On sp_server_run's stack. */
 struct sp_server {
     enum sp_server_state state;
@@ -45,6 +52,10 @@ struct sp_server {
     unsigned replies_due; /* of workers that take up a snapshot */
     bool apply_failed;    /* one of them could not */
     bool reload_again;    /* HUP came meanwhile */
+    uint64_t reloads[SP_SERVER_RELOAD_ENDS];
+    enum sp_server_reload_end last_reload;
+    uint64_t reload_wall_ms; /* when that was; 0: never */
+    uint64_t loaded_wall_ms; /* when the configuration that serves was read */
 
     uv_signal_t signals[SP_SERVER_SIGNALS];
     unsigned signals_open;
@@ -80,9 +91,13 @@ void sp_server_on_traced(void *owner);
 enum sp_err sp_server_vitals_open(struct sp_server *server) SP_MUST_CHECK;
 /* Its loop waits for what is under way. */
 void sp_server_vitals_close(struct sp_server *server);
-/* As struct sp_admin_events has them. */
+/* As struct sp_admin_events has them; `words` of the first may be NULL. */
 bool sp_server_is_ready(void *owner, struct sp_buf *words);
 bool sp_server_is_alive(void *owner, struct sp_buf *words);
+
+/* ---- figures.c ---- */
+/* The metrics of what is the server's own. Called when all of it stands. */
+enum sp_err sp_server_figures_register(struct sp_server *server) SP_MUST_CHECK;
 
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */

@@ -69,12 +69,14 @@ bool sp_server_is_ready(void *owner, struct sp_buf *words)
     case SP_SERVER_RELOADING:
         if (sp_auth_health_able(server->vitals->health))
             return true;
-        say_backends(words, server->vitals->health);
+        if (words != NULL)
+            say_backends(words, server->vitals->health);
         return false;
     case SP_SERVER_DRAINING: text = "draining: nothing new is accepted\n"; break;
     case SP_SERVER_ENDED: text = "ended\n"; break;
     }
-    say(words, sp_buf_append(words, sp_span_cstr(text)));
+    if (words != NULL)
+        say(words, sp_buf_append(words, sp_span_cstr(text)));
     return false;
 }
 

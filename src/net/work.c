@@ -182,3 +182,13 @@ void sp_work_pool_free(struct sp_work_pool **pool_ptr)
     if (pool != NULL)
         pool_end(pool);
 }
+
+unsigned sp_work_pool_waiting(struct sp_work_pool *pool)
+{
+    unsigned waiting;
+
+    pthread_mutex_lock(&pool->lock);
+    waiting = pool->waiting;
+    pthread_mutex_unlock(&pool->lock);
+    return waiting;
+}

@@ -20,6 +20,8 @@ struct sp_work {
 struct sp_work_pool *sp_work_pool_new(unsigned threads, unsigned queue_max) SP_MUST_CHECK;
 /* After all loops have ended. Waits for jobs that run. */
 void sp_work_pool_free(struct sp_work_pool **pool);
+/* Jobs that wait for a thread now. Any thread. */
+unsigned sp_work_pool_waiting(struct sp_work_pool *pool);
 /* SP_ERR_FULL: no room; `done` will not be called. Loop thread. While a job is out, its loop does
  * not end. */
 enum sp_err sp_work_start(struct sp_loop *loop, struct sp_work *work) SP_MUST_CHECK;

@@ -158,6 +158,8 @@ static enum sp_step act_on_answer(struct sp_exchange *x)
 
     times->auth_us = sp_loop_now_us(x->session->proxy->loop) - times->mark_us;
     sp_timer_stop(&x->session->timer);
+    if (x->auth.scheme != SP_SCHEME_NONE)
+        sp_stats_auth_time(x->session->proxy->stats, times->auth_us);
     switch (x->auth.state) {
     case SP_AUTH_PASSED:
         x->identity = sp_identity_ref(x->auth.identity);

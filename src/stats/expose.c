@@ -61,6 +61,19 @@ static void requests(struct page *page)
 
 /* ---- histograms ---- */
 
+/* A scrape has fewer buckets than the histogram. */
+static bool is_shown(uint64_t bound)
+{
+    static const uint64_t shown[] = {500,    1000,   2500,   5000,    10000,   25000,   50000,
+                                     100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+
+    for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+        if (shown[i] == bound)
+            return true;
+    }
+    return false;
+}
+
 /* Counts are read once and summed here: le="+Inf" and _count must agree within a scrape. */
 static void histogram(struct page *page, const char *name, const char *label,
                       const uint64_t *counts, uint64_t micros)
@@ -72,21 +85,15 @@ static void histogram(struct page *page, const char *name, const char *label,
 
     for (size_t i = 0; i < SP_STATS_BUCKETS; i++) {
         sum += counts[i];
-        LINE(page, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
-             (double)sp_stats_bounds[i] / 1e6, (unsigned long long)sum);
+        if (is_shown(sp_stats_bounds[i]))
+            LINE(page, "%s_bucket{%s%sle=\"%g\"} %llu\n", name, label, comma,
+                 (double)sp_stats_bounds[i] / 1e6, (unsigned long long)sum);
     }
     sum += counts[SP_STATS_BUCKETS];
     LINE(page, "%s_bucket{%s%sle=\"+Inf\"} %llu\n", name, label, comma, (unsigned long long)sum);
     LINE(page, "%s_sum%s%s%s %llu.%06llu\n", name, open, label, close,
          (unsigned long long)(micros / 1000000), (unsigned long long)(micros % 1000000));
     LINE(page, "%s_count%s%s%s %llu\n", name, open, label, close, (unsigned long long)sum);
-}
-
-static void add_histogram(const struct sp_histogram *from, uint64_t *counts, uint64_t *micros)
-{
-    for (size_t i = 0; i <= SP_STATS_BUCKETS; i++)
-        counts[i] += atomic_load_explicit(&from->buckets[i], memory_order_relaxed);
-    *micros += atomic_load_explicit(&from->micros, memory_order_relaxed);
 }
 
 static void request_seconds(struct page *page)
@@ -97,7 +104,7 @@ static void request_seconds(struct page *page)
     family(page, "sallyport_request_seconds", "histogram",
            "Time from the last byte of a request's head to the end of its exchange.");
     for (unsigned i = 0; i < sp_stats_workers(); i++)
-        add_histogram(&sp_stats_of(i)->request_time, counts, &micros);
+        sp_histogram_add_to(&sp_stats_of(i)->request_time, counts, &micros);
     histogram(page, "sallyport_request_seconds", "", counts, micros);
 }
 
@@ -130,7 +137,7 @@ static void auth_seconds(struct page *page)
         uint64_t counts[SP_STATS_BUCKETS + 1] = {0};
         uint64_t micros = 0;
 
-        add_histogram(&b->time, counts, &micros);
+        sp_histogram_add_to(&b->time, counts, &micros);
         histogram(page, "sallyport_auth_seconds", b->label, counts, micros);
     }
 }
@@ -206,6 +213,26 @@ static void about(struct page *page)
     LINE(page, "sallyport_build_info{version=\"%s\"} 1\n", SP_VERSION);
 }
 
+/* The names that Prometheus's own client libraries use. */
+static void process(struct page *page)
+{
+    struct sp_process_figures f;
+
+    sp_process_figures_read(&f);
+    family(page, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970.");
+    LINE(page, "process_start_time_seconds %.2f\n", f.started);
+    family(page, "process_cpu_seconds_total", "counter", "User and system time in seconds.");
+    LINE(page, "process_cpu_seconds_total %.2f\n", f.cpu_seconds);
+    family(page, "process_open_fds", "gauge", "Descriptors that are open.");
+    LINE(page, "process_open_fds %lld\n", (long long)f.open_fds);
+    family(page, "process_max_fds", "gauge", "Descriptors that may be open.");
+    LINE(page, "process_max_fds %lld\n", (long long)f.max_fds);
+    family(page, "process_resident_memory_bytes", "gauge", "Memory that is resident.");
+    LINE(page, "process_resident_memory_bytes %lld\n", (long long)f.resident_bytes);
+    family(page, "process_threads", "gauge", "Threads.");
+    LINE(page, "process_threads %lld\n", (long long)f.threads);
+}
+
 enum sp_err sp_stats_write(struct sp_buf *out)
 {
     struct page page = {out, SP_OK};
@@ -221,5 +248,6 @@ enum sp_err sp_stats_write(struct sp_buf *out)
     metrics(&page);
     (void)pthread_mutex_unlock(&sp_registry.lock);
     about(&page);
+    process(&page);
     return page.err;
 }

@@ -178,6 +178,17 @@ uint64_t sp_stats_auth_count(const struct sp_stats_backend *backend, enum sp_aut
                            : 0;
 }
 
+uint64_t sp_stats_verdicts(enum sp_auth_count result)
+{
+    uint64_t sum = 0;
+
+    (void)pthread_mutex_lock(&sp_registry.lock);
+    for (struct sp_stats_backend *b = sp_registry.backends; b != NULL; b = b->next)
+        sum += sp_stats_auth_count(b, result);
+    (void)pthread_mutex_unlock(&sp_registry.lock);
+    return sum;
+}
+
 /* ---- metrics ---- */
 
 static const char *help_of(const char *name, const char *help)
@@ -289,8 +300,8 @@ void sp_stats_metric_add(struct sp_auth_metric *metric, int64_t delta)
         (void)atomic_fetch_add_explicit(&metric->value, delta, memory_order_relaxed);
 }
 
-enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *help,
-                           int64_t (*read)(void *owner), void *owner)
+static enum sp_err asked(enum sp_metric_kind kind, const char *name, const char *labels,
+                         const char *help, int64_t (*read)(void *owner), void *owner)
 {
     char *full = sp_stats_labels_valid(labels) ? full_name(name) : NULL;
     struct sp_auth_metric *metric;
@@ -298,11 +309,23 @@ enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *hel
     if (full == NULL)
         return SP_ERR_INVALID;
     (void)pthread_mutex_lock(&sp_registry.lock);
-    metric = find_or_make(SP_METRIC_GAUGE, full, labels, help);
+    metric = find_or_make(kind, full, labels, help);
     if (metric != NULL) {
         metric->read = read;
         metric->owner = owner;
     }
     (void)pthread_mutex_unlock(&sp_registry.lock);
     return metric != NULL ? SP_OK : SP_ERR_NOMEM;
+}
+
+enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *help,
+                           int64_t (*read)(void *owner), void *owner)
+{
+    return asked(SP_METRIC_GAUGE, name, labels, help, read, owner);
+}
+
+enum sp_err sp_stats_counter(const char *name, const char *labels, const char *help,
+                             int64_t (*read)(void *owner), void *owner)
+{
+    return asked(SP_METRIC_COUNTER, name, labels, help, read, owner);
 }

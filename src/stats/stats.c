@@ -11,20 +11,6 @@ static struct {
     unsigned len;
 } house;
 
-const uint64_t sp_stats_bounds[SP_STATS_BUCKETS] = {
-    500,    1000,   2500,   5000,    10000,   25000,   50000,
-    100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000,
-};
-
-size_t sp_stats_bucket(uint64_t micros)
-{
-    size_t i = 0;
-
-    while (i < SP_STATS_BUCKETS && micros > sp_stats_bounds[i])
-        i++;
-    return i;
-}
-
 enum sp_err sp_stats_init(unsigned workers)
 {
     size_t size = sizeof(struct sp_stats) * (workers > 0 ? workers : 1);
@@ -81,6 +67,23 @@ void sp_stats_request(struct sp_stats *stats, int status, enum sp_scheme scheme,
     own_add(&stats->requests[index][scheme], 1);
     own_add(&stats->request_time.buckets[sp_stats_bucket(micros)], 1);
     own_add(&stats->request_time.micros, micros);
+}
+
+void sp_stats_auth_time(struct sp_stats *stats, uint64_t micros)
+{
+    own_add(&stats->auth_time.buckets[sp_stats_bucket(micros)], 1);
+    own_add(&stats->auth_time.micros, micros);
+}
+
+uint64_t sp_stats_answered(int status)
+{
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < SP_STATUS_COUNT; i++)
+        for (int scheme = 0; scheme < SP_SCHEME_COUNT; scheme++)
+            if (status == 0 || (size_t)(status - SP_STATUS_FIRST) == i)
+                sum += sp_stats_requests(i, (enum sp_scheme)scheme);
+    return sum;
 }
 
 int64_t sp_stats_sum(enum sp_stat stat)

@@ -9,8 +9,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define SP_STATS_BUCKETS 14 /* +Inf not counted */
-
 /* Counts of their own bucket alone; they are summed up when they are printed. */
 struct sp_histogram {
     atomic_uint_fast64_t buckets[SP_STATS_BUCKETS + 1];
@@ -25,6 +23,7 @@ struct sp_stats {
     alignas(64) atomic_int_fast64_t cells[SP_STAT_COUNT];
     atomic_uint_fast64_t requests[SP_STATUS_COUNT][SP_SCHEME_COUNT];
     struct sp_histogram request_time;
+    struct sp_histogram auth_time;
 };
 
 #define SP_AUTH_COUNTS (SP_COUNT_UNAVAILABLE + 1)
@@ -65,9 +64,21 @@ char *sp_stats_label(const char *name, const char *value) SP_MUST_CHECK;
 /* Is this what may stand between braces: name="value",…? */
 bool sp_stats_labels_valid(const char *labels);
 
-/* The upper bounds in microseconds. */
-extern const uint64_t sp_stats_bounds[SP_STATS_BUCKETS];
+/* ---- histogram.c ---- */
 size_t sp_stats_bucket(uint64_t micros);
+/* Adds what the histogram has to counts (SP_STATS_BUCKETS + 1) and micros. */
+void sp_histogram_add_to(const struct sp_histogram *from, uint64_t *counts, uint64_t *micros);
+
+/* ---- process.c: what the kernel counts of this process; -1: it cannot be read ---- */
+struct sp_process_figures {
+    double started;     /* seconds since the epoch */
+    double cpu_seconds; /* user and system */
+    int64_t open_fds;
+    int64_t max_fds;
+    int64_t resident_bytes;
+    int64_t threads;
+};
+void sp_process_figures_read(struct sp_process_figures *figures);
 
 unsigned sp_stats_workers(void);
 uint64_t sp_stats_requests(size_t status, enum sp_scheme scheme);

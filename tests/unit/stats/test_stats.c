@@ -106,6 +106,59 @@ static void a_backend_has_one_series_however_often_it_is_asked_for(void **state)
     assert_has("sallyport_auth_seconds_count{backend=\"corp-ldap\"} 2");
 }
 
+static void a_bucket_ends_at_its_bound(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SP_STATS_BUCKETS; i++) {
+        assert_int_equal(sp_stats_bucket(sp_stats_bounds[i]), i);
+        assert_int_equal(sp_stats_bucket(sp_stats_bounds[i] + 1), i + 1);
+        if (i > 0)
+            assert_true(sp_stats_bounds[i] > sp_stats_bounds[i - 1]);
+    }
+    assert_int_equal(sp_stats_bucket(0), 0);
+    assert_int_equal(sp_stats_bucket(UINT64_MAX), SP_STATS_BUCKETS);
+}
+
+static void a_percentile_is_within_its_bucket(void **state)
+{
+    uint32_t counts[SP_STATS_BUCKETS + 1] = {0};
+
+    (void)state;
+    assert_int_equal(sp_stats_percentile(counts, 0.5), 0);
+    for (uint64_t micros = 1; micros <= 1000; micros++)
+        counts[sp_stats_bucket(micros * 100)]++; /* 0.1 ms to 100 ms, evenly */
+    for (unsigned percent = 1; percent < 100; percent++) {
+        double got = (double)sp_stats_percentile(counts, percent / 100.0);
+
+        assert_true(got > percent * 1000.0 * 0.87 && got < percent * 1000.0 * 1.13);
+    }
+    memset(counts, 0, sizeof counts);
+    counts[SP_STATS_BUCKETS] = 1; /* slower than any bound */
+    assert_int_equal(sp_stats_percentile(counts, 0.5), 100000000);
+}
+
+static void times_are_summed(void **state)
+{
+    uint64_t counts[SP_STATS_BUCKETS + 1];
+
+    (void)state;
+    sp_stats_auth_time(sp_stats_of(0), 50);
+    sp_stats_auth_time(sp_stats_of(2), 50);
+    sp_stats_auth(sp_stats_backend("corp-ldap"), SP_COUNT_ACCEPT, 800);
+    sp_stats_times(SP_STATS_TIME_AUTH, counts);
+    assert_int_equal(counts[sp_stats_bucket(50)], 2);
+    sp_stats_times(SP_STATS_TIME_DIRECTORY, counts);
+    assert_int_equal(counts[sp_stats_bucket(800)], 1);
+    sp_stats_times(SP_STATS_TIME_REQUEST, counts);
+    for (size_t i = 0; i <= SP_STATS_BUCKETS; i++)
+        assert_int_equal(counts[i], 0);
+    assert_int_equal(sp_stats_verdicts(SP_COUNT_ACCEPT), 1);
+    sp_stats_request(sp_stats_of(1), 503, SP_SCHEME_BASIC, 10);
+    sp_stats_request(sp_stats_of(1), 200, SP_SCHEME_NONE, 10);
+    assert_int_equal(sp_stats_answered(503), 1);
+    assert_int_equal(sp_stats_answered(0), 2);
+}
+
 static int64_t seven(void *owner)
 {
     return *(int *)owner + 7;
@@ -209,6 +262,9 @@ int main(void)
 {
 #define OPENED(test) cmocka_unit_test_setup_teardown(test, open_stats, close_stats)
     const struct CMUnitTest tests[] = {
+        OPENED(a_bucket_ends_at_its_bound),
+        OPENED(a_percentile_is_within_its_bucket),
+        OPENED(times_are_summed),
         OPENED(counters_with_known_labels_are_zero_from_the_start),
         OPENED(cells_of_all_workers_are_summed),
         OPENED(a_backend_has_one_series_however_often_it_is_asked_for),
