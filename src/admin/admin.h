@@ -8,6 +8,7 @@
 #define SP_ADMIN_ADMIN_H
 
 #include "admin/admin_options.h"
+#include "admin/overview.h"
 #include "log/log.h"
 #include "util/buf.h"
 
@@ -29,6 +30,8 @@ struct sp_admin_events {
     bool (*ready)(void *owner, struct sp_buf *words);
     /* Does every part of the process go on? When not, `words` says which does not. */
     bool (*alive)(void *owner, struct sp_buf *words);
+    /* What the status page shows. It stays as it is for this turn. */
+    void (*overview)(void *owner, struct sp_overview *overview);
     /* What was decided about an id, a user or a client. SP_ERR_NOT_FOUND: nothing is known; any
      * other: it could not be told. */
     enum sp_err (*why)(void *owner, struct sp_span word, struct sp_buf *words);

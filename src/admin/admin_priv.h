@@ -113,7 +113,9 @@ struct sp_admin_sample {
 bool sp_admin_next_sample(struct sp_span *rest, struct sp_admin_sample *sample_out);
 
 /* ---- status_page.c ---- */
-enum sp_err sp_admin_status_page(struct sp_admin *admin, struct sp_buf *page) SP_MUST_CHECK;
+/* `nonce` is the only one that its style and script carry. events.overview is there. */
+enum sp_err sp_admin_status_page(struct sp_admin *admin, struct sp_buf *page,
+                                 const char *nonce) SP_MUST_CHECK;
 
 /* ---- socket.c ---- */
 /* Binds `pipe` to `path`, mode 0600; a socket that a dead process left there is removed first.

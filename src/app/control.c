@@ -183,6 +183,7 @@ enum sp_err sp_server_control_open(struct sp_server *server)
                                            .flush = on_flush,
                                            .ready = sp_server_is_ready,
                                            .alive = sp_server_is_alive,
+                                           .overview = sp_server_overview,
                                            .why = on_why,
                                            .follow = on_follow,
                                            .follow_read = on_follow_read,

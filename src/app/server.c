@@ -237,6 +237,7 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snaps
         .snapshot = sp_proxy_snapshot_ref(snapshot),
         .started = sp_config_ref(sp_proxy_snapshot_config(snapshot)),
         .traced_posted = ATOMIC_FLAG_INIT,
+        .started_wall_ms = sp_clock_wall_ms(&sp_clock_system),
         .loaded_wall_ms = sp_clock_wall_ms(&sp_clock_system),
     };
 

@@ -55,6 +55,7 @@ struct sp_server {
     uint64_t reloads[SP_SERVER_RELOAD_ENDS];
     enum sp_server_reload_end last_reload;
     uint64_t reload_wall_ms; /* when that was; 0: never */
+    uint64_t started_wall_ms;
     uint64_t loaded_wall_ms; /* when the configuration that serves was read */
 
     uv_signal_t signals[SP_SERVER_SIGNALS];
@@ -94,6 +95,9 @@ void sp_server_vitals_close(struct sp_server *server);
 /* As struct sp_admin_events has them; `words` of the first may be NULL. */
 bool sp_server_is_ready(void *owner, struct sp_buf *words);
 bool sp_server_is_alive(void *owner, struct sp_buf *words);
+
+/* ---- overview.c ---- */
+void sp_server_overview(void *owner, struct sp_overview *overview);
 
 /* ---- figures.c ---- */
 /* The metrics of what is the server's own. Called when all of it stands. */

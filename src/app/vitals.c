@@ -1,21 +1,14 @@
-/* How the server does: once a second every loop is sent a letter, and backends that are due are
- * looked at. From this come /healthz and /readyz. Main thread. */
-#include "app/server_priv.h"
+/* How the server does: once a second every loop is sent a letter, backends that are due are looked
+ * at, and counters and decisions are read for the last hour's history. From this come /healthz,
+ * /readyz and the status page. Main thread. */
+#include "app/vitals.h"
 
-#include "auth/health.h"
 #include "util/span.h"
 
 #include <stdlib.h>
 
 #define TICK_MS  1000
 #define STUCK_MS 5000 /* a loop that turns does so many times a second */
-
-struct sp_server_vitals {
-    struct sp_server *server;
-    struct sp_timer timer;
-    struct sp_auth_health *health;
-    bool able; /* as it was said last */
-};
 
 /* The verdict counts; its words may be lost. */
 static void say(struct sp_buf *words, enum sp_err err)
@@ -102,6 +95,41 @@ bool sp_server_is_alive(void *owner, struct sp_buf *words)
     return alive;
 }
 
+/* ---- the last hour ---- */
+
+/* The host of a target: of "http://host:80/path", "host:443" or "[::1]:443". */
+static struct sp_span host_of(struct sp_span target)
+{
+    const char *slashes = target.len > 0 ? memmem(target.base, target.len, "://", 3) : NULL;
+    size_t from = slashes != NULL ? (size_t)(slashes - target.base) + 3 : 0;
+    bool bracket = from < target.len && target.base[from] == '[';
+    size_t to = from;
+
+    while (to < target.len && memchr("/?#", target.base[to], 3) == NULL &&
+           (target.base[to] != ':' || (bracket && target.base[to - 1] != ']')))
+        to++;
+    return sp_span_of(target.base + from, to - from);
+}
+
+static void count_decision(void *owner, const struct sp_decision *d)
+{
+    struct sp_server_vitals *v = owner;
+    uint64_t now_ms = sp_clock_mono_ms(&sp_clock_system);
+
+    if (d->reason != SP_REASON_OK)
+        return;
+    sp_top_add(v->users, d->text[SP_DECISION_USER], now_ms);
+    sp_top_add(v->hosts, host_of(d->text[SP_DECISION_TARGET]), now_ms);
+}
+
+void sp_server_vitals_look(struct sp_server_vitals *v)
+{
+    sp_history_take(v->history, sp_clock_mono_ms(&sp_clock_system),
+                    sp_clock_wall_ms(&sp_clock_system));
+    if (!sp_trace_news_read(v->news, count_decision, v))
+        v->missed = true;
+}
+
 /* ---- the tick ---- */
 
 static void tell_readiness(struct sp_server_vitals *v)
@@ -127,11 +155,22 @@ static void tick(struct sp_server_vitals *v)
         sp_app_worker_beat(server->workers[i]);
     sp_auth_health_tick(v->health, sp_proxy_snapshot_plan(server->snapshot));
     tell_readiness(v);
+    sp_server_vitals_look(v);
 }
 
 static void on_tick(struct sp_timer *timer)
 {
     tick(sp_container_of(timer, struct sp_server_vitals, timer));
+}
+
+static void vitals_free(struct sp_server_vitals *v)
+{
+    sp_auth_health_close(&v->health);
+    sp_history_free(&v->history);
+    sp_top_free(&v->users);
+    sp_top_free(&v->hosts);
+    sp_trace_news_free(&v->news);
+    free(v);
 }
 
 enum sp_err sp_server_vitals_open(struct sp_server *server)
@@ -144,8 +183,13 @@ enum sp_err sp_server_vitals_open(struct sp_server *server)
     v->able = true;
     sp_timer_init(&v->timer, on_tick);
     v->health = sp_auth_health_new(server->loop);
-    if (v->health == NULL) {
-        free(v);
+    v->history = sp_history_new(sp_clock_mono_ms(&sp_clock_system));
+    v->users = sp_top_new();
+    v->hosts = sp_top_new();
+    v->news = sp_trace_news_new(server->traces);
+    if (v->health == NULL || v->history == NULL || v->users == NULL || v->hosts == NULL ||
+        v->news == NULL) {
+        vitals_free(v);
         return SP_ERR_NOMEM;
     }
     server->vitals = v;
@@ -161,6 +205,5 @@ void sp_server_vitals_close(struct sp_server *server)
     if (v == NULL)
         return;
     sp_timer_stop(&v->timer);
-    sp_auth_health_close(&v->health);
-    free(v);
+    vitals_free(v);
 }

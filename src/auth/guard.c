@@ -48,6 +48,7 @@ struct record {
     uint64_t name_hash;              /* users: of the name alone, for flush */
     uint64_t blocked_till_ms;        /* 0: not blocked */
     struct sp_guard_culprit culprit; /* of the last block */
+    struct sp_guard_blocked *told;   /* who that is, for people; NULL: no memory for it */
     union {
         struct user_record user;
         struct client_record client;
@@ -122,6 +123,7 @@ static void record_drop(struct sp_guard *guard, struct shard *s, struct record *
     sp_list_remove(&r->age);
     if (s >= guard->users && s < guard->users + SHARDS)
         free(r->user.places);
+    free(r->told);
     free(r);
     s->count--;
 }
@@ -153,6 +155,25 @@ static void touch(struct shard *s, struct record *r)
 {
     sp_list_remove(&r->age);
     sp_list_push(&s->ages, &r->age);
+}
+
+static void copy_cut(char *out, size_t cap, struct sp_span text)
+{
+    size_t len = text.len < cap ? text.len : cap - 1;
+
+    if (len > 0)
+        memcpy(out, text.base, len);
+    out[len] = '\0';
+}
+
+static void tell_record(struct record *r, const struct sp_guard_who *who, bool user)
+{
+    if (r->told == NULL)
+        r->told = calloc(1, sizeof(*r->told));
+    if (r->told == NULL)
+        return;
+    copy_cut(r->told->user, sizeof(r->told->user), user ? who->user : SP_SPAN_NONE);
+    copy_cut(r->told->backend, sizeof(r->told->backend), user ? who->backend : SP_SPAN_NONE);
 }
 
 static void block_record(struct record *r, const struct sp_guard_who *who, uint64_t till_ms)
@@ -315,6 +336,7 @@ static bool settle_user(struct sp_guard *guard, const struct sp_guard_who *who, 
             keep_within(&r->user, limit);
             if (!repeated && count_wrong(&r->user) >= limit) {
                 blocked = r->blocked_till_ms <= now_ms;
+                tell_record(r, who, true);
                 block_record(r, who, now_ms + load(&guard->block_ms));
             }
         } else if (!p->wrong && p->asking == 0) {
@@ -365,6 +387,7 @@ static bool settle_client(struct sp_guard *guard, const struct sp_guard_who *who
         touch(s, r);
         if (total >= limit) {
             blocked = r->blocked_till_ms <= now_ms;
+            tell_record(r, who, false);
             block_record(r, who, now_ms + load(&guard->block_ms));
         }
     }
@@ -469,6 +492,39 @@ size_t sp_guard_count(struct sp_guard *guard, bool users, uint64_t now_ms)
         pthread_mutex_unlock(&shards[i].lock);
     }
     return blocked;
+}
+
+static size_t list_shard(struct shard *s, uint64_t now_ms, struct sp_guard_blocked *items,
+                         size_t len, size_t max)
+{
+    struct sp_list *node;
+
+    pthread_mutex_lock(&s->lock);
+    SP_LIST_EACH (node, &s->ages) {
+        struct record *r = sp_container_of(node, struct record, age);
+
+        if (len == max)
+            break;
+        if (r->blocked_till_ms <= now_ms || r->told == NULL)
+            continue;
+        items[len] = *r->told;
+        items[len].left_s = seconds_left(r->blocked_till_ms, now_ms);
+        items[len++].culprit = r->culprit;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return len;
+}
+
+size_t sp_guard_list(struct sp_guard *guard, uint64_t now_ms, struct sp_guard_blocked *items,
+                     size_t max)
+{
+    size_t len = 0;
+
+    for (unsigned i = 0; i < SHARDS; i++)
+        len = list_shard(&guard->users[i], now_ms, items, len, max);
+    for (unsigned i = 0; i < SHARDS; i++)
+        len = list_shard(&guard->clients[i], now_ms, items, len, max);
+    return len;
 }
 
 static void shards_init(struct shard *shards)

@@ -45,6 +45,14 @@ struct sp_guard_news {
     bool client_blocked;
 };
 
+/* One that is blocked now. */
+struct sp_guard_blocked {
+    char user[128]; /* "": it is the client that is blocked */
+    char backend[64];
+    unsigned left_s;
+    struct sp_guard_culprit culprit;
+};
+
 struct sp_guard *sp_guard_new(const struct sp_guard_options *options) SP_MUST_CHECK;
 void sp_guard_free(struct sp_guard **guard);
 void sp_guard_apply(struct sp_guard *guard, const struct sp_guard_options *options);
@@ -60,6 +68,9 @@ struct sp_guard_news sp_guard_settle(struct sp_guard *guard, const struct sp_gua
                                      enum sp_guard_end end, uint64_t now_ms);
 /* Lifts the user's block, in all backends, and forgets the count. Absent: every user and client. */
 void sp_guard_forget(struct sp_guard *guard, struct sp_span user);
+/* Those that are blocked now, users first, `max` of them at most. Returns how many. */
+size_t sp_guard_list(struct sp_guard *guard, uint64_t now_ms, struct sp_guard_blocked *items,
+                     size_t max);
 /* Users, or clients, blocked now. */
 size_t sp_guard_count(struct sp_guard *guard, bool users, uint64_t now_ms);
 

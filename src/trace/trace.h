@@ -106,6 +106,18 @@ typedef void (*sp_decision_cb)(void *owner, const struct sp_decision *decision);
 enum sp_err sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max,
                           sp_decision_cb each, void *owner) SP_MUST_CHECK;
 
+/* The last `max` refusals, the newest first; rows of equal ones as one. Fewer for want of memory.
+ */
+void sp_trace_refusals(struct sp_trace_book *book, size_t max, sp_decision_cb each, void *owner);
+
+struct sp_trace_news; /* how far one reader has read */
+/* NULL: no memory. */
+struct sp_trace_news *sp_trace_news_new(struct sp_trace_book *book) SP_MUST_CHECK;
+void sp_trace_news_free(struct sp_trace_news **news);
+/* Every decision that has come since the last call; of a row of equal refusals, some may be left
+ * out. False: others were pushed out before they could be read. */
+bool sp_trace_news_read(struct sp_trace_news *news, sp_decision_cb each, void *owner);
+
 struct sp_trace_follow;
 /* From now on, decisions about that user, or client's address, are kept for this follower.
  * NULL: SP_TRACE_FOLLOWS follow already, or no memory. */

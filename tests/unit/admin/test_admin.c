@@ -31,6 +31,7 @@ static char socket_path[80];
 static char http_text[32];
 static uint16_t http_port;
 static char answer[65536];
+static struct sp_history *history;
 
 /* What the room asked of us. */
 static struct {
@@ -78,6 +79,18 @@ static bool on_ready(void *owner, struct sp_buf *words)
     if (asked.not_ready)
         assert_int_equal(sp_buf_append(words, SP_SPAN_LIT("no <backend> answers\n")), SP_OK);
     return !asked.not_ready;
+}
+
+static void on_overview(void *owner, struct sp_overview *o)
+{
+    (void)owner;
+    memset(o, 0, sizeof *o);
+    o->state = SP_OVERVIEW_SERVING;
+    o->now_wall_ms = 1700000000000;
+    o->started_wall_ms = o->loaded_wall_ms = o->now_wall_ms - 90000;
+    o->config = "/etc/<b>\x1b\xff&";
+    o->history = history;
+    (void)snprintf(o->stuck, sizeof o->stuck, "worker 1 is <stuck>\"");
 }
 
 static enum sp_err on_why(void *owner, struct sp_span word, struct sp_buf *words)
@@ -143,6 +156,7 @@ static const struct sp_admin_events events = {.reload = on_reload,
                                               .drain = on_drain,
                                               .flush = on_flush,
                                               .ready = on_ready,
+                                              .overview = on_overview,
                                               .why = on_why,
                                               .follow = on_follow,
                                               .follow_read = on_follow_read,
@@ -180,6 +194,8 @@ static int setup(void **state)
 {
     (void)state;
     memset(&asked, 0, sizeof asked);
+    history = sp_history_new(0);
+    assert_non_null(history);
     assert_int_equal(uv_loop_init(&loop), 0);
     http_port = free_port();
     (void)snprintf(http_text, sizeof http_text, "127.0.0.1:%u", http_port);
@@ -194,6 +210,7 @@ static int teardown(void **state)
     sp_admin_close(&admin);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0); /* no handle was forgotten */
+    sp_history_free(&history);
     return 0;
 }
 
@@ -320,14 +337,16 @@ static void health_and_readiness_are_two_things(void **state)
 static void the_status_page_is_whole_and_escapes_words(void **state)
 {
     (void)state;
-    asked.not_ready = true;
     get("/");
     assert_begins("HTTP/1.1 200 OK\r\n");
     assert_has("Content-Type: text/html");
-    assert_has("no &lt;backend> answers");
-    assert_has("<b>0</b>connections");
-    assert_has("<td>sallyport_tunnels</td>");
+    assert_has("Content-Security-Policy: default-src 'none'; base-uri 'none'; ");
+    assert_has("worker 1 is &lt;stuck&gt;&quot;");
+    assert_has("class=\"verdict bad\"");
+    assert_has("<dt>Tunnels</dt><dd>0</dd>");
+    assert_has("&lt;b&gt;\\x1b\\xff&amp;");
     assert_has("</html>\n");
+    assert_null(strstr(answer, "<stuck>"));
 }
 
 static void head_has_the_length_and_no_body(void **state)

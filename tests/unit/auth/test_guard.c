@@ -91,6 +91,26 @@ static void the_limit_of_distinct_wrong_passwords_blocks(void **state)
     assert_int_equal(sp_guard_count(guard, true, 3 + 5 * MINUTE), 0);
 }
 
+static void those_that_are_blocked_are_listed(void **state)
+{
+    struct sp_guard_blocked list[2];
+
+    (void)state;
+    assert_int_equal(sp_guard_list(guard, 0, list, 2), 0);
+    assert_true(wrong("a", 0));
+    assert_true(wrong("b", 0));
+    assert_int_equal(sp_guard_list(guard, 0, list, 2), 0);
+    assert_true(wrong("c", 0));
+    assert_int_equal(sp_guard_list(guard, 1000, list, 2), 1);
+    assert_string_equal(list[0].user, "alice");
+    assert_string_equal(list[0].backend, "dir");
+    assert_int_equal(list[0].left_s, 299);
+    assert_int_equal(sp_guard_list(guard, 1000, list, 0), 0);
+    assert_int_equal(sp_guard_list(guard, 5 * MINUTE, list, 2), 0);
+    sp_guard_forget(guard, SP_SPAN_LIT("alice"));
+    assert_int_equal(sp_guard_list(guard, 1000, list, 2), 0);
+}
+
 static void a_block_names_who_brought_it_about(void **state)
 {
     struct sp_addr culprit;
@@ -244,6 +264,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(the_limit_of_distinct_wrong_passwords_blocks),
+        T(those_that_are_blocked_are_listed),
         T(a_block_names_who_brought_it_about),
         T(after_a_block_one_wrong_password_blocks_anew),
         T(the_window_slides),

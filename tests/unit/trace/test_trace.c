@@ -113,6 +113,55 @@ static bool find(const char *word, size_t max)
 
 /* ---- the tests ---- */
 
+static void the_last_refusals_come_newest_first(void **state)
+{
+    struct sp_decision d;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++) {
+        char user[16];
+
+        (void)snprintf(user, sizeof(user), "user%u", i);
+        add(i % 2, good(10 + i, user, "10.0.0.1"));
+        d = refusal(i, user, "10.0.0.1");
+        d.wall_ms = 1000 + i;
+        add(i % 2, d);
+    }
+    d = refusal(9, "user4", "10.0.0.1"); /* the row of the last one */
+    d.wall_ms = 2000;
+    add(0, d);
+    told[0] = '\0';
+    sp_trace_refusals(book, 3, note, NULL);
+    assert_string_equal(told, "id0000000009:2 id0000000003:1 id0000000002:1 ");
+}
+
+static void news_are_told_once(void **state)
+{
+    struct sp_trace_news *news = sp_trace_news_new(book);
+
+    (void)state;
+    assert_non_null(news);
+    add(0, good(1, "alice", "10.0.0.1"));
+    told[0] = '\0';
+    assert_true(sp_trace_news_read(news, note, NULL));
+    assert_string_equal(told, "id0000000001:1 ");
+    add(1, good(2, "alice", "10.0.0.1"));
+    add(0, refusal(3, "bob", "10.0.0.2"));
+    told[0] = '\0';
+    assert_true(sp_trace_news_read(news, note, NULL));
+    assert_string_equal(told, "id0000000003:1 id0000000002:1 ");
+    told[0] = '\0';
+    assert_true(sp_trace_news_read(news, note, NULL));
+    assert_string_equal(told, "");
+    for (unsigned i = 0; i < 20000; i++) /* more than the ring holds */
+        add(0, good(i, "alice", "10.0.0.1"));
+    assert_false(sp_trace_news_read(news, note, NULL));
+    add(0, good(1, "alice", "10.0.0.1"));
+    assert_true(sp_trace_news_read(news, note, NULL));
+    sp_trace_news_free(&news);
+    assert_null(news);
+}
+
 static void a_decision_is_found_by_id_user_and_client_as_it_was(void **state)
 {
     struct sp_decision d = good(7, "alice", "10.0.0.1");
@@ -456,6 +505,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(a_decision_is_found_by_id_user_and_client_as_it_was),
+        T(the_last_refusals_come_newest_first),
+        T(news_are_told_once),
         T(users_are_compared_as_people_mean_them),
         T(the_last_ones_come_oldest_first_whichever_worker_had_them),
         T(texts_that_are_too_long_are_cut_and_say_so),

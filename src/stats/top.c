@@ -1,0 +1,136 @@
+/* See top.h. A name is found by its hash; a pane is searched from end to end, which 128 places
+ * allow. */
+#include "stats/top.h"
+
+#include "util/hash.h"
+#include "util/span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct place {
+    uint64_t hash;
+    struct sp_top_item item;
+};
+
+struct pane {
+    uint64_t number; /* of its five minutes; 0: none yet */
+    size_t len;
+    struct place places[SP_TOP_NAMES];
+};
+
+struct sp_top {
+    struct pane panes[SP_TOP_PANES];
+};
+
+static uint64_t number_of(uint64_t mono_ms)
+{
+    return mono_ms / SP_TOP_PANE_MS + 1;
+}
+
+static struct place *find(struct place *places, size_t len, uint64_t hash)
+{
+    for (size_t i = 0; i < len; i++)
+        if (places[i].hash == hash)
+            return &places[i];
+    return NULL;
+}
+
+static struct place *rarest(struct pane *pane)
+{
+    struct place *found = &pane->places[0];
+
+    for (size_t i = 1; i < pane->len; i++)
+        if (pane->places[i].item.count < found->item.count)
+            found = &pane->places[i];
+    return found;
+}
+
+static void take_place(struct place *place, struct sp_span name, uint64_t hash)
+{
+    place->hash = hash;
+    place->item.excess = place->item.count; /* the last one's */
+    memcpy(place->item.name, name.base, name.len);
+    place->item.name[name.len] = '\0';
+}
+
+struct sp_top *sp_top_new(void)
+{
+    return calloc(1, sizeof(struct sp_top));
+}
+
+void sp_top_free(struct sp_top **top)
+{
+    free(*top);
+    *top = NULL;
+}
+
+void sp_top_add(struct sp_top *top, struct sp_span name, uint64_t mono_ms)
+{
+    uint64_t number = number_of(mono_ms);
+    struct pane *pane = &top->panes[number % SP_TOP_PANES];
+    struct place *place;
+    uint64_t hash;
+
+    if (name.len == 0)
+        return;
+    if (name.len > SP_TOP_NAME_MAX)
+        name.len = SP_TOP_NAME_MAX;
+    hash = sp_hash64(name);
+    if (pane->number != number) {
+        memset(pane, 0, sizeof(*pane));
+        pane->number = number;
+    }
+    place = find(pane->places, pane->len, hash);
+    if (place == NULL) {
+        place = pane->len < SP_TOP_NAMES ? &pane->places[pane->len++] : rarest(pane);
+        take_place(place, name, hash);
+    }
+    place->item.count++;
+}
+
+static int compare(const void *left, const void *right)
+{
+    const struct place *a = left, *b = right;
+
+    if (a->item.count != b->item.count)
+        return a->item.count < b->item.count ? 1 : -1;
+    return strcmp(a->item.name, b->item.name);
+}
+
+static size_t merge(const struct pane *pane, struct place *all, size_t len)
+{
+    for (size_t i = 0; i < pane->len; i++) {
+        struct place *same = find(all, len, pane->places[i].hash);
+
+        if (same == NULL) {
+            all[len++] = pane->places[i];
+        } else {
+            same->item.count += pane->places[i].item.count;
+            same->item.excess += pane->places[i].item.excess;
+        }
+    }
+    return len;
+}
+
+size_t sp_top_list(struct sp_top *top, uint64_t mono_ms, struct sp_top_item *items, size_t max)
+{
+    struct place *all = malloc(sizeof(*all) * SP_TOP_PANES * SP_TOP_NAMES);
+    uint64_t newest = number_of(mono_ms);
+    size_t len = 0;
+
+    if (all == NULL)
+        return 0;
+    for (size_t i = 0; i < SP_TOP_PANES; i++) {
+        const struct pane *pane = &top->panes[i];
+
+        if (pane->number > 0 && pane->number + SP_TOP_PANES > newest)
+            len = merge(pane, all, len);
+    }
+    qsort(all, len, sizeof(*all), compare);
+    len = len < max ? len : max;
+    for (size_t i = 0; i < len; i++)
+        items[i] = all[i].item;
+    free(all);
+    return len;
+}

@@ -1,0 +1,253 @@
+"""The status page: true numbers, true words, well-formed, of one piece, and harmless whatever people call themselves."""
+
+import html.parser
+import re
+import signal
+import subprocess
+
+from common import ALICE, BOB, ECHO, ask, basic, challenged, login, own, passed
+from sp_rig.procs import wait_until
+from test_connect import tunnel
+from test_metrics import families, value
+
+VOID = {"meta", "br", "hr", "img", "input", "link", "path", "rect", "line"}
+
+
+class Page(html.parser.HTMLParser):
+    """Well-formed, or it says where not: every element is closed by its own end, attributes stand once, ids are unique."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.text, self._open, self.elements, self.words, self.tables = text, [], [], [], []
+        self.ids = set()
+        self.feed(text)
+        self.close()
+        assert not self._open, "never closed: %s" % self._open
+
+    def handle_starttag(self, tag, attrs):
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), (tag, attrs)
+        values = dict(attrs)
+        if "id" in values:
+            assert values["id"] not in self.ids, "an id twice: %s" % values["id"]
+            self.ids.add(values["id"])
+        assert "style" not in values and not [n for n in names if n.startswith("on")], "inline: %s %s" % (tag, attrs)
+        self.elements.append((tag, values))
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self._open and self._open[-1] == tag, "%s ends inside %s" % (tag, self._open)
+        self._open.pop()
+
+    def handle_data(self, data):
+        assert self._open or not data.strip(), data
+        if "script" in self._open or "style" in self._open:
+            return
+        self.words.append(data)
+        if "td" in self._open or "th" in self._open:
+            self.tables[-1][-1][-1] += data + " "
+
+    def all(self, tag):
+        return [values for name, values in self.elements if name == tag]
+
+    @property
+    def said(self):
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+    def section(self, id):
+        """The words of the section with that heading."""
+        found = re.search(r'<section aria-labelledby="%s">(.*?)</section>' % id, self.text, re.S)
+        assert found, "no section %s" % id
+        return Page(found[1])
+
+    @property
+    def headline(self):
+        return re.sub(r"\s+", " ", Page(re.search(r"(<h1>.*?</h1>)", self.text, re.S)[1]).said)
+
+    def gauge(self, name):
+        return re.search(r"<dt>%s</dt><dd>([^<]*)</dd>" % re.escape(name), self.text)[1]
+
+
+def fetch(p, path="/"):
+    """(head, body)"""
+    out = subprocess.run(["curl", "-sSi", "--max-time", "5", "http://%s%s" % (p.config.admin["http"], path)], stdout=subprocess.PIPE, check=True).stdout
+    head, _, body = out.decode("utf-8").partition("\r\n\r\n")
+    return head, body
+
+
+def status_page(p):
+    return Page(fetch(p)[1])
+
+
+def test_it_is_one_piece_well_formed_and_strict(w):
+    p = w.start()
+    passed(ask(w, auth=ALICE))
+    head, body = fetch(p)
+    page = Page(body)
+    assert body.startswith("<!DOCTYPE html>") and page.all("html") == [{"lang": "en"}]
+    assert [len(page.all(tag)) for tag in ("title", "main", "h1", "style", "script")] == [1, 1, 1, 1, 1]
+    policy = re.search(r"Content-Security-Policy: (.*)", head)[1].strip()
+    nonce = page.all("style")[0]["nonce"]
+    assert page.all("script") == [{"nonce": nonce}] and len(nonce) == 24
+    assert policy == ("default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'nonce-%s'; "
+                      "script-src 'nonce-%s'; connect-src 'self'" % (nonce, nonce)), policy
+    assert Page(fetch(p)[1]).all("style")[0]["nonce"] != nonce, "a nonce is used once"
+    assert "'none'" in fetch(p, "/metrics")[0] and "nonce" not in fetch(p, "/metrics")[0]
+    for tag, values in page.elements:
+        for name in ("src", "href", "data", "action"):
+            assert values.get(name, "/").startswith("/") and not values.get(name, "/").startswith("//"), (tag, values)
+    assert not re.search(r"url\(|@import|https?:", re.search(r"<style.*?</style>.*|$", body, re.S)[0].split("</style>")[0]), "from elsewhere"
+    assert not page.all("link") and not page.all("img") and not page.all("iframe")
+    for values in page.all("svg"):
+        assert values.get("aria-label") if values.get("role") == "img" else values.get("aria-hidden") == "true", values
+    for table in re.findall(r"<table.*?</table>", body, re.S):
+        assert '<th scope="col"' in table and '<th scope="row"' in table, table
+    assert '<noscript><meta http-equiv="refresh" content="10"></noscript>' in body
+
+
+def test_all_is_well_and_the_numbers_are_true(w):
+    config = w.config()
+    config.top["workers"] = 2
+    p = w.start(config)
+    for _ in range(9):
+        passed(ask(w, auth=ALICE))
+    for _ in range(4):
+        passed(ask(w, auth=BOB, target="http://origin.corp.test/"))
+    challenged(ask(w))
+    with tunnel(w, auth=login("carol")):
+        page = status_page(p)
+        assert page.headline == "All is well" and "<title>All is well" in page.text, page.headline
+        found = families(p.metrics())
+        assert int(page.gauge("Requests since the start")) == value(found, "sallyport_requests_total") == 15
+        assert (page.gauge("Connections"), page.gauge("Tunnels"), page.gauge("Handshakes in flight")) == ("1", "1", "0")
+        hits, misses = (value(found, "sallyport_cache_total", result=r) for r in ("hit", "miss"))
+        assert page.gauge("From the cache, last hour") == "%.0f %%" % (100 * hits / (hits + misses)), (hits, misses)
+    people = [[cell.strip() for cell in row] for row in page.section("people").tables[0][1:]]
+    assert people == [["alice", "9"], ["bob", "4"], ["carol", "1"]], people
+    hosts = dict((row[0].strip(), int(row[1])) for row in page.section("hosts").tables[0][1:])
+    assert hosts == {"odd.corp.test": 10, "origin.corp.test": 4}, hosts
+    assert "Nobody." in page.section("blocked").said and "None is remembered." in page.section("refusals").said
+    wait_until("the servers were looked at", lambda: status_page(p).section("servers").said.count("answers since") == 2, 5 * w.patience)
+    facts = page.section("process").said
+    assert config.folder in facts and "none since the start" in facts and re.search(r"Workers2, \d+ jobs wait", facts), facts
+
+
+def micros(text):
+    number, unit = text.split()
+    return float(number) * {"ms": 1e3, "s": 1e6}[unit]
+
+
+def test_percentiles_agree_with_the_histogram(w):
+    p = w.start()
+    for _ in range(30):
+        passed(ask(w, auth=ALICE))
+    for _ in range(10):
+        passed(ask(w, auth=ALICE, target="http://odd.corp.test/slow?0.3"))
+    rows = {row[0].strip(): [c.strip() for c in row[1:]] for row in status_page(p).section("times").tables[0] if len(row) == 4}
+    p50, p95, p99 = map(micros, rows["Whole request"])
+    found = families(p.metrics())["sallyport_request_seconds"][1]
+    buckets = [(float(labels["le"].replace("+Inf", "inf")) * 1e6, v) for name, labels, v in found if name.endswith("_bucket")]
+    for share, said in ((0.5, p50), (0.95, p95), (0.99, p99)):
+        at = next(i for i, (_, count) in enumerate(buckets) if count >= share * buckets[-1][1])
+        low, high = buckets[at - 1][0] if at else 0, buckets[at][0]
+        assert low * 0.99 <= said <= high * 1.01, (share, said, low, high)
+    assert p50 < p95 <= p99, (p50, p95, p99)
+    assert all(cell != "–" for cell in rows["Of it, who asks"] + rows["Backend's verdict"]), rows
+
+
+def test_what_is_wrong_stands_first(w):
+    config = w.config()
+    config.cache = {"ttl": 0, "negative_ttl": 0, "refresh": 0}
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="1s", connect_timeout="1s")
+    w.dc1.stop()
+    p = w.start(config)
+    passed(ask(w, auth=ALICE))
+    wait_until("one server is missed", lambda: "ldaps://dc1.corp.test:636 does not answer since" in status_page(p).headline, 30 * w.patience)
+    page = status_page(p)
+    assert 'class="verdict warn"' in page.text and "Another server of its backend does the work" in page.said, page.said
+    w.dc2.stop()
+    for _ in range(3):
+        own(ask(w, auth=ALICE), 503, "directory_unavailable")
+    wait_until("all are missed", lambda: status_page(p).headline.startswith("corp-ldap cannot answer since "), 30 * w.patience)
+    page = status_page(p)
+    assert re.fullmatch(r"corp-ldap cannot answer since \d\d:\d\d, nor corp-krb5 without groups from corp-ldap; 3 requests were turned away",
+                        page.headline), page.headline
+    assert 'class="verdict bad"' in page.text and "Connection refused" in page.said and "sallyport doctor" in page.said, page.said
+    assert page.section("servers").said.count("does not answer") == 2 and "Readyno" in page.section("process").said
+    w.dc1.start()
+    wait_until("it is over", lambda: "cannot answer" not in status_page(p).headline, 30 * w.patience)
+    assert "3 requests were answered 503 in the last five minutes" in status_page(p).said, status_page(p).said
+
+
+def test_a_refused_reload_is_told(w):
+    p = w.start()
+    with open(p.path, "a") as f:
+        f.write("nonsense = 1\n")
+    p.proc.send(signal.SIGHUP)
+    p.log_says("event=reload_refused")
+    page = status_page(p)
+    assert page.headline.startswith("The last reload, at ") and "sallyport check" in page.said, page.headline
+    assert "refused" in page.section("process").said
+
+
+def test_blocked_people_devices_and_refusals_are_named(w):
+    p = w.start()
+    for n in range(3):
+        challenged(ask(w, auth=basic("bob", "wrong-%d" % n), fields=[("User-Agent", "Outlook-iOS/4")]))
+    own(ask(w, auth=basic("bob", "wrong-9")), 429, "blocked")
+    page = status_page(p)
+    row = [re.sub(r"\s+", " ", cell).strip() for cell in page.section("blocked").tables[0][1]]
+    assert row[0].startswith("bob") and "corp-ldap" in row[0] and "Outlook-iOS/4" in row[1] and re.fullmatch(r"\d\d:\d\d", row[2]), row
+    assert "1 blocked for wrong passwords" in page.headline, page.headline
+    rows = [[re.sub(r"\s+", " ", cell).strip() for cell in row] for row in page.section("refusals").tables[0][1:]]
+    assert rows[0][3].startswith("429 blocked") and any(row[3].startswith("407 bad_credentials") for row in rows), rows
+    word, why, id = rows[0][4].split()
+    assert (word, why) == ("sallyport", "why")
+    code, out, err = w.command("why", "-c", p.path, id)
+    assert code == 0 and "bob" in out and "429" in out, (code, out, err)
+    assert w.command("ctl", "-c", p.path, "flush", "bob")[0] == 0
+    assert "Nobody." in status_page(p).section("blocked").said
+
+
+EVIL = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
+
+
+def test_hostile_text_is_only_text(w):
+    p = w.start()
+    for n in range(4):
+        ask(w, auth=basic(EVIL + "‮\u200b", "x%d" % n), fields=[("User-Agent", EVIL)])
+        ask(w, auth=basic("carol", "y%d" % n), fields=[("User-Agent", EVIL)])
+    ask(w, auth=ALICE, target="http://%3Cscript%3Ealert(1)%3C/script%3E.test/")
+    ask(w, auth=ALICE, target="http://nowhere.test/<script>alert(3)</script>")
+    with w.wire() as c:
+        c.send(b"GET http://nowhere.test/?<svg/onload=alert(4)> HTTP/1.1\r\nHost: nowhere.test\r\nProxy-Authorization: " + ALICE.encode() + b"\r\n\r\n")
+        c.answer()
+    page = status_page(p)                     # as strict as above: whatever came out of its place would be seen there
+    assert len(page.all("script")) == 1 and not page.all("img"), page.all("script")
+    assert "&lt;script&gt;" in page.text and EVIL[:25] in page.said, page.section("refusals").said
+    assert "‮" not in page.text and "\u200b" not in page.text, "letters that turn the text around"
+
+
+def test_many_users_stay_within_bounds(w):
+    p = w.start()
+    before = p.memory_kib()
+    with w.wire() as c:
+        for n in range(600):                  # names nobody has, refused: no place among the busiest
+            c.ask("GET", ECHO, auth=basic("nobody-%d" % n, "x"))
+            if n % 5 == 4:
+                c.close()
+                c = w.wire()
+    page = status_page(p)
+    assert len(page.section("refusals").tables[0]) <= 21 and len(page.text) < 60000, len(page.text)
+    assert "Nothing was let through" in page.section("people").said
+    assert p.memory_kib() < before + 16 * 1024
