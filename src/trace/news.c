@@ -88,7 +88,8 @@ static void keep(void *owner, const struct sp_trace_record *record, unsigned wor
     (void)worker;
     if (!is_refusal(record))
         return;
-    while (at > 0 && n->items[at - 1]->wall_ms < record->wall_ms)
+    /* Within a millisecond, the ring's order counts. */
+    while (at > 0 && n->items[at - 1]->wall_ms <= record->wall_ms)
         at--;
     if (at == n->max)
         return;
