@@ -17,11 +17,11 @@ def trust(ask, store):
     ask.run("certutil", "-A", "-n", "rig", "-t", "C,,", "-i", ask.ca, "-d", "sql:" + ask.at(store))
 
 
-def chromium(ask, page):
+def chromium(ask, page, *words):
     trust(ask, ".pki/nssdb")
     return ask.run("chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
                    "--disable-background-networking", "--disable-component-update", "--user-data-dir=" + ask.at("profile"),
-                   "--proxy-server=" + ask.proxy, "--dump-dom", "--timeout=20000", "%s/%s" % (ask.base, page))
+                   "--proxy-server=" + ask.proxy, "--dump-dom", "--timeout=20000", *words, "%s/%s" % (ask.base, page))
 
 
 def shown(dom):
@@ -30,7 +30,7 @@ def shown(dom):
     return found[1] if found else dom
 
 
-BY_NAME = "nothing, for a proxy named as its SPN names it; where the policy `AuthServerAllowlist` is set, it must list the proxy"
+BY_NAME = "nothing, for a proxy named as its SPN names it"
 BY_TLS = "`--proxy-server=https://PROXY`, or a PAC file that says `HTTPS PROXY`; the CA in NSS's store"
 
 
@@ -42,15 +42,19 @@ def _(ask):
     return shown(chromium(ask, "page.html"))
 
 
-@CHROMIUM.way("Negotiate, twelve pictures", page="pictures", most=12, setting="the same; one 407 for each connection")
-@CHROMIUM.way("Negotiate, twelve pictures", "TLS", page="pictures", most=12, setting="the same")
+@CHROMIUM.way("Negotiate, an allowlist of others", page="page.html", targets=("http",), setting="the policy `AuthServerAllowlist` is about origins; a proxy need not be in it")
+def _(ask):
+    return shown(chromium(ask, "page.html", "--auth-server-allowlist=elsewhere.test"))
+
+
+@CHROMIUM.way("Negotiate, twelve pictures", page="pictures", most=12, setting="as with one page; one 407 for each connection")
+@CHROMIUM.way("Negotiate, twelve pictures", "TLS", page="pictures", most=12, setting="the same, over TLS")
 def _(ask):
     return shown(chromium(ask, "pictures.html"))
 
 
 PREFERENCES = {
     "network.proxy.type": 1, "network.proxy.no_proxies_on": "", "network.proxy.allow_hijacking_localhost": True,
-    "network.negotiate-auth.trusted-uris": ".corp.test", "network.negotiate-auth.allow-proxies": True,
     "browser.shell.checkDefaultBrowser": False, "browser.aboutwelcome.enabled": False, "datareporting.policy.dataSubmissionEnabled": False,
     "app.update.enabled": False, "network.captive-portal-service.enabled": False, "network.connectivity-service.enabled": False,
     "dom.security.https_first": False, "security.OCSP.enabled": 0,
@@ -69,7 +73,7 @@ def preferences(ask):
     return "".join('user_pref("%s", %s);\n' % (name, word[type(v)](v)) for name, v in chosen.items())
 
 
-@FIREFOX.way("Negotiate", page="beacon.html", setting="`network.negotiate-auth.trusted-uris=.corp.test` (the proxy's domain); `network.negotiate-auth.allow-proxies` is true as it comes")
+@FIREFOX.way("Negotiate", page="beacon.html", setting="nothing: `network.negotiate-auth.allow-proxies` is true as it comes; `network.negotiate-auth.trusted-uris` is about origins")
 @FIREFOX.way("Negotiate", "TLS", page="beacon.html", setting="the same; a PAC file that says `HTTPS PROXY`, which no other setting can name")
 def _(ask):
     ask.write("profile/user.js", preferences(ask))

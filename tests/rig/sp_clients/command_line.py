@@ -49,6 +49,16 @@ def _(ask):
     return ask.run("curl", "-sSf", "-x", ask.proxy, "--proxy-anyauth", "-U", ":", "--data-binary", "@" + body, ask.base + "/arrived")
 
 
+@CURL.way("Negotiate, by the proxy's address", cannot=True, setting="none: there is no service `HTTP/10.99.0.1` in the realm, and curl sends nothing")
+def _(ask):
+    return ask.run("curl", "-sSf", "--cacert", ask.ca, "-x", "http://%s:%d" % (ask.address, ask.port), "--proxy-negotiate", "-U", ":", ask.page, well=False)
+
+
+@CURL.way("Basic, a wrong password", cannot=True, setting="asked once, and no more")
+def _(ask):
+    return ask.run("curl", "-sSf", "--cacert", ask.ca, "-x", ask.proxy, "-U", ask.user + ":wrong", ask.page, well=False)
+
+
 def wget(ask, proxy):
     return ask.run("wget", "-qO-", "--tries=1", "--ca-certificate=" + ask.ca, ask.page, well=False, http_proxy=proxy, https_proxy=proxy)
 

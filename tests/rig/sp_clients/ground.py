@@ -27,7 +27,7 @@ class Ask:
         world = ground.world
         self.target, self.tls = target, proxy == "TLS"
         self.ca, self.user, self.password = world.ca, USER, PASSWORD
-        self.host, self.site = world.proxy_host, ground.site
+        self.host, self.address, self.site = world.proxy_host, world.proxy_address, ground.site
         self.port = {"clear": CLEAR_PORT, "TLS": TLS_PORT, "Basic only": BASIC_PORT}[proxy]
         self.proxy = "%s://%s:%d" % ("https" if self.tls else "http", self.host, self.port)
         self.base = "%s://%s" % (target, ground.site.name)

@@ -109,8 +109,8 @@ def _(ask):
     return soup(ask, ask.user, ask.password)
 
 
+@SOUP.way("Negotiate", targets=("http",), cannot=True, setting="none; it gives the 407 to the program")
 @SOUP.way("Negotiate", targets=("https",), setting="the feature `Soup.AuthNegotiate`")
-@SOUP.way("Negotiate", targets=("http",), cannot=True, setting="none: for http:// pages it gives the 407 to the program")
 def _(ask):
     return soup(ask)
 
