@@ -29,7 +29,7 @@ static void confine(const struct sp_app_options *options)
 
 /* All is read, bound and written; become nobody in particular, and serve. */
 static bool serve(struct sp_app_loader *loader, struct sp_config *config,
-                  struct sp_proxy_snapshot *snapshot, struct sp_app_sockets *sockets)
+                  struct sp_proxy_snapshot **snapshot, struct sp_app_sockets *sockets)
 {
     const struct sp_app_options *options = sp_app_options_of(config);
     const struct sp_log_options *log = sp_config_one(config, "log")->options;
@@ -60,12 +60,12 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
 }
 
 static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *config,
-                           struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+                           struct sp_proxy_snapshot **snapshot, struct sp_config_faults *faults)
 {
     static struct sp_app_inherited inherited;
     struct sp_app_sockets sockets = {0};
     size_t len;
-    const struct sp_listen *listens = sp_proxy_snapshot_listens(snapshot, &len);
+    const struct sp_listen *listens = sp_proxy_snapshot_listens(*snapshot, &len);
     const struct sp_log log = {0};
     enum sp_err err;
     bool well = false;
@@ -84,23 +84,29 @@ static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *confi
     return well;
 }
 
+/* Takes the configuration. What outlives the snapshot here are its words: a secret that a reload
+ * replaces must not live on. */
 static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
                        struct sp_config_faults *faults)
 {
+    struct sp_config *words = sp_config_words_ref(config);
     struct sp_proxy_snapshot *snapshot;
     bool well = false;
 
     if (sp_stats_init(sp_server_workers(sp_app_options_of(config))) != SP_OK) {
         fprintf(stderr, "sallyport: out of memory\n");
+        sp_config_unref(&config);
+        sp_config_words_unref(&words);
         return false;
     }
     snapshot = sp_app_loader_compile(loader, config, NULL, faults);
-    if (snapshot == NULL) {
+    sp_config_unref(&config);
+    if (snapshot == NULL)
         sp_app_faults_print(faults);
-    } else {
-        well = bind_and_serve(loader, config, snapshot, faults);
-        sp_proxy_snapshot_unref(&snapshot);
-    }
+    else
+        well = bind_and_serve(loader, words, &snapshot, faults);
+    sp_proxy_snapshot_unref(&snapshot);
+    sp_config_words_unref(&words);
     sp_stats_fini();
     return well;
 }
@@ -124,8 +130,6 @@ static enum sp_exit run(const struct sp_app_args *args)
         sp_app_faults_print(&faults);
     else
         well = run_config(&loader, config, &faults);
-    if (config != NULL)
-        sp_config_unref(&config);
     sp_config_faults_fini(&faults);
     return well ? SP_EXIT_WELL : SP_EXIT_UNWELL;
 }

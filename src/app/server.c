@@ -205,7 +205,7 @@ static void take_down(struct sp_server *server)
     if (server->next != NULL)
         sp_proxy_snapshot_unref(&server->next);
     sp_proxy_snapshot_unref(&server->snapshot);
-    sp_config_unref(&server->started);
+    sp_config_words_unref(&server->started);
 }
 
 /* The loop runs even if not all could be started: those that were have to end on it. */
@@ -228,19 +228,20 @@ static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
     sp_loop_run(server->loop);
 }
 
-bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snapshot,
+bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot **snapshot,
                    struct sp_app_sockets *sockets)
 {
     struct sp_server server = {
         .state = SP_SERVER_STARTING,
         .loader = loader,
-        .snapshot = sp_proxy_snapshot_ref(snapshot),
-        .started = sp_config_ref(sp_proxy_snapshot_config(snapshot)),
+        .snapshot = *snapshot,
+        .started = sp_config_words_ref(sp_proxy_snapshot_config(*snapshot)),
         .traced_posted = ATOMIC_FLAG_INIT,
         .started_wall_ms = sp_clock_wall_ms(&sp_clock_system),
         .loaded_wall_ms = sp_clock_wall_ms(&sp_clock_system),
     };
 
+    *snapshot = NULL;
     sp_timer_init(&server.watch_timer, on_watch);
     if (set_up(&server, sockets->workers) == SP_OK) {
         serve(&server, sockets);

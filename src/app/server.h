@@ -8,9 +8,10 @@
 
 struct sp_server;
 
-/* Serves until it is told to end (TERM, INT), then drains. Takes the descriptors out of `sockets`.
+/* Serves until it is told to end (TERM, INT), then drains. Takes the snapshot, and the
+ * descriptors out of `sockets`.
  * Logging and statistics are open; privileges are dropped. Returns whether all was well. */
-bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot *snapshot,
+bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot **snapshot,
                    struct sp_app_sockets *sockets);
 
 /* Signals that it will hear wait until then: HUP and USR1 would end a process that has no handler

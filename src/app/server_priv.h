@@ -34,7 +34,7 @@ struct sp_server {
     struct sp_app_loader *loader;
     struct sp_proxy_snapshot *snapshot; /* the newest */
     struct sp_proxy_snapshot *next;     /* workers get it ready; NULL: none */
-    struct sp_config *started;          /* what needs a restart is as it says */
+    struct sp_config *started;          /* its words: what needs a restart is as it says */
     struct sp_log log;
 
     struct sp_loop *loop;

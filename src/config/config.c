@@ -1,5 +1,5 @@
-/* The snapshot: read as a whole or not at all, then immutable, counted, and gone (its secrets
- * wiped) with the last reference. */
+/* The snapshot: read as a whole or not at all, then immutable, counted, and gone with the last
+ * reference; its secrets with the last that is for them too. */
 #include "config/config_priv.h"
 
 #include <assert.h>
@@ -13,6 +13,7 @@ static struct sp_config *config_new(void)
     if (config == NULL)
         return NULL;
     atomic_init(&config->refs, 1);
+    atomic_init(&config->words_refs, 1); /* of all that count in `refs` */
     sp_arena_init(&config->arena, SP_CONFIG_ARENA_MAX);
     return config;
 }
@@ -23,12 +24,10 @@ struct sp_config *sp_config_ref(struct sp_config *config)
     return config;
 }
 
-static void config_free(struct sp_config *config)
+static void wipe_secrets(struct sp_config *config)
 {
     for (struct sp_config_kept_secret *kept = config->secrets; kept != NULL; kept = kept->next)
         sp_secret_fini(&kept->secret);
-    sp_arena_fini(&config->arena);
-    free(config);
 }
 
 void sp_config_unref(struct sp_config **config)
@@ -36,8 +35,27 @@ void sp_config_unref(struct sp_config **config)
     struct sp_config *c = *config;
 
     *config = NULL;
-    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1)
-        config_free(c);
+    if (c == NULL || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) > 1)
+        return;
+    wipe_secrets(c);
+    sp_config_words_unref(&c);
+}
+
+struct sp_config *sp_config_words_ref(struct sp_config *config)
+{
+    atomic_fetch_add_explicit(&config->words_refs, 1, memory_order_relaxed);
+    return config;
+}
+
+void sp_config_words_unref(struct sp_config **config)
+{
+    struct sp_config *c = *config;
+
+    *config = NULL;
+    if (c == NULL || atomic_fetch_sub_explicit(&c->words_refs, 1, memory_order_acq_rel) > 1)
+        return;
+    sp_arena_fini(&c->arena);
+    free(c);
 }
 
 /* ---- reading ---- */

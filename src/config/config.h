@@ -57,6 +57,10 @@ struct sp_config *sp_config_read(const char *path, const struct sp_config_sectio
                                  struct sp_config_faults *faults) SP_MUST_CHECK;
 struct sp_config *sp_config_ref(struct sp_config *config);
 void sp_config_unref(struct sp_config **config);
+/* A reference to all but the secrets: these are wiped with the last whole reference, whoever still
+ * reads the rest. */
+struct sp_config *sp_config_words_ref(struct sp_config *config);
+void sp_config_words_unref(struct sp_config **config);
 
 /* The one block of an untitled section (name NULL: the top level), never NULL for a section that
  * was listed. */

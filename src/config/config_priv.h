@@ -70,6 +70,7 @@ struct sp_config_kept_secret {
 
 struct sp_config {
     atomic_uint refs;
+    atomic_uint words_refs; /* one more while `refs` is not 0 */
     struct sp_arena arena;
     struct sp_config_group *groups;
     size_t groups_len;

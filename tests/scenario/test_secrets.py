@@ -4,6 +4,7 @@ the process says (logs at level debug, pages, metrics, ctl) and in all of its me
 import base64
 import os
 import re
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -291,6 +292,26 @@ def test_secrets_that_must_live_lie_in_one_place_each(w):
     in_one_place(p, "the service password", SERVICE_PASSWORD.encode())
     in_one_place(p, "the keytab's key", key)
     in_one_place(p, "the TLS key", scalar, scalar[::-1])
+
+
+def test_a_secret_that_a_reload_replaces_is_gone(w):
+    config = planted(w)
+    certificate, key = w.authority.issue("replaced", ["proxy.corp.test"], [w.proxy_address])
+    config.listens[1][1].update(tls_certificate=certificate, tls_key=key)
+    p = w.start(config)
+    passed(ask(w, auth=ALICE))
+    with open(key) as f:
+        old = base64.b64decode("".join(f.read().split("\n")[1:-2]))[36:68]
+    if not memory_tells(w):
+        return
+    in_one_place(p, "the TLS key", old, old[::-1])
+    config.listens[1][1].update(tls_certificate=w.certificate, tls_key=w.key)
+    config.file("ldap.secret", MARK + "-service\n").write()
+    p.proc.send(signal.SIGHUP)
+    p.log_says("event=reloaded")
+    gone_from_memory(p, "the old TLS key", [old, old[::-1]])
+    gone_from_memory(p, "the old service password", [SERVICE_PASSWORD.encode()])
+    in_one_place(p, "the new service password", (MARK + "-service").encode())
 
 
 def test_no_format_of_the_log_tells_a_password(w):
