@@ -20,6 +20,9 @@
 #define BACKLOG          4096
 #define ACCEPTS_PER_TURN 64
 #define PAUSE_MS         100 /* while descriptors are short */
+/* Failed greetings that are told of in a while: strangers could fill the log with them. */
+#define TOLD_MAX      20
+#define TOLD_WHILE_MS 10000
 /* Connections under their deadline at once; the owner counts only what it has been given. */
 #define GREETINGS_MAX 4096
 
@@ -33,6 +36,9 @@ struct sp_listener {
     unsigned greetings_len;
     struct sp_timer pause;
     bool short_told; /* the log knows that descriptors ran out */
+    uint64_t told_since_ms;
+    unsigned told;   /* since then */
+    unsigned untold; /* beyond TOLD_MAX, since one was told */
     struct sp_doomed doomed;
 };
 
@@ -77,12 +83,34 @@ static void greeting_end(struct greeting *greeting)
     sp_loop_doom(greeting->listener->loop, &greeting->doomed);
 }
 
+static bool may_tell(struct sp_listener *listener)
+{
+    uint64_t now = sp_loop_now_ms(listener->loop);
+
+    if (now - listener->told_since_ms >= TOLD_WHILE_MS) {
+        listener->told_since_ms = now;
+        listener->told = 0;
+    }
+    if (listener->told >= TOLD_MAX) {
+        listener->untold++;
+        return false;
+    }
+    listener->told++;
+    return true;
+}
+
 static void greeting_failed(struct greeting *greeting, const char *event, const char *why)
 {
-    char client[SP_ADDR_TEXT_MAX];
+    struct sp_listener *listener = greeting->listener;
+    char client[SP_ADDR_TEXT_MAX], untold[32] = "";
 
-    sp_log_info(greeting->listener->options.log, "event=%s client=%s detail=\"%s\"", event,
-                sp_addr_text(&greeting->client, client), why);
+    if (may_tell(listener)) {
+        if (listener->untold > 0)
+            snprintf(untold, sizeof(untold), " untold=%u", listener->untold);
+        listener->untold = 0;
+        sp_log_info(listener->options.log, "event=%s listener=%s client=%s detail=\"%s\"%s", event,
+                    listener->listen->title, sp_addr_text(&greeting->client, client), why, untold);
+    }
     greeting_end(greeting);
 }
 

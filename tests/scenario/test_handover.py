@@ -212,3 +212,18 @@ def test_signals_at_the_very_end_do_not_kill(w):
         assert p.proc.popen.returncode == 0, (number, p.proc.popen.returncode)
         p.stop()
         w._proxies.remove(p)
+
+
+@with_store
+def test_a_crash_keeps_those_who_wait(w, store):
+    p = w.start(served(w, 2), store=store)
+    p.proc.stop(signal.SIGKILL)
+    wires = [w.wire() for _ in range(20)]
+    for c in wires:
+        c.send(request("GET", ECHO, auth=ALICE))
+    p.stop()
+    w._proxies.remove(p)
+    w.start(p.config, store=store)
+    for c in wires:
+        passed(c.answer())
+        c.close()
