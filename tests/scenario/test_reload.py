@@ -3,8 +3,9 @@
 import os
 import signal
 
-from common import ALICE, BOB, ask, challenged, own, passed
+from common import ALICE, BOB, ECHO, ask, basic, challenged, own, passed
 from sp_rig.procs import can_connect, run, wait_until
+from test_basic import hashed
 
 # Registers no further listening socket in the second worker's epoll set, as the kernel may when the user's epoll watches are used up
 # (ENOSPC). A limit of the whole machine cannot be lowered for one test.
@@ -70,7 +71,36 @@ def test_a_worker_that_cannot_take_it_up_keeps_all_from_it(w):
     for _ in range(12):
         own(ask(w, auth=BOB), 403, "denied")
         with w.wire(port=3130) as c:
-            own(c.ask("GET", "http://odd.corp.test/echo", auth=ALICE), 403, "denied")
+            own(c.ask("GET", ECHO, auth=ALICE), 403, "denied")
+
+
+def test_backends_come_and_go(w):
+    p = w.start()
+    robot = basic("robot", "Robot-Pass-97")
+
+    def reload(count):
+        p.config.write()
+        p.proc.send(signal.SIGHUP)
+        wait_until("it is reloaded", lambda: p.errors().count("event=reloaded") == count, 5 * w.patience)
+    with w.wire() as c:
+        own(c.ask("GET", ECHO, auth=robot), 407, "bad_credentials")
+        p.config.backends["local"] = {"plugin": "file", "path": "../users.htpasswd"}
+        p.config.file("users.htpasswd", hashed("robot", "Robot-Pass-97"))
+        p.config.auth["basic"] = ["corp-ldap", "local"]
+        reload(1)
+        passed(c.ask("GET", ECHO, auth=robot))
+        passed(c.ask("GET", ECHO, auth=ALICE))
+        del p.config.backends["corp-ldap"]
+        p.config.auth["basic"] = ["local"]
+        p.config.backends["corp-krb5"] = w.krb5_backend(groups_from="")
+        reload(2)
+        passed(c.ask("GET", ECHO, auth=robot))
+        own(c.ask("GET", ECHO, auth=ALICE), 407, "bad_credentials")
+        del p.config.backends["local"]
+        p.config.auth.update(basic=[])
+        p.config.listens[0][1].update(offer=["negotiate"])
+        reload(3)
+        challenged(c.ask("GET", ECHO, auth=robot), "Negotiate")
 
 
 def test_what_needs_a_restart_is_named(w):
