@@ -83,6 +83,8 @@ def compare(cost, expected):
     """None, or how the price differs from the table's."""
     if cost.most is not None and cost.refusals > cost.most:
         return "%d 407s, and at most %d were to be" % (cost.refusals, cost.most)
+    if cost.most is not None and cost.refusals > cost.connections:
+        return "%d 407s on %d connections: one was asked twice" % (cost.refusals, cost.connections)
     if expected is None:
         return "docs/clients.md has no row for it; --write puts it there"
     number, bound = expected

@@ -35,9 +35,9 @@ BY_TLS = "`--proxy-server=https://PROXY`, or a PAC file that says `HTTPS PROXY`;
 
 
 @CHROMIUM.way("Negotiate", page="page.html", targets=("http",), setting=BY_NAME)
-@CHROMIUM.way("Negotiate", page="page.html", targets=("https",), most=6, setting="the same, and several tunnels are opened at once")
+@CHROMIUM.way("Negotiate", page="page.html", targets=("https",), most=8, setting="the same, and several tunnels are opened at once")
 @CHROMIUM.way("Negotiate", "TLS", page="page.html", targets=("http",), setting=BY_TLS)
-@CHROMIUM.way("Negotiate", "TLS", page="page.html", targets=("https",), most=6, setting="the same")
+@CHROMIUM.way("Negotiate", "TLS", page="page.html", targets=("https",), most=8, setting="the same")
 def _(ask):
     return shown(chromium(ask, "page.html"))
 
@@ -47,8 +47,8 @@ def _(ask):
     return shown(chromium(ask, "page.html", "--auth-server-allowlist=elsewhere.test"))
 
 
-@CHROMIUM.way("Negotiate, twelve pictures", page="pictures", most=12, setting="as with one page; one 407 for each connection")
-@CHROMIUM.way("Negotiate, twelve pictures", "TLS", page="pictures", most=12, setting="the same, over TLS")
+@CHROMIUM.way("Negotiate, twelve pictures", page="pictures", most=18, setting="as with one page; one 407 for each connection")
+@CHROMIUM.way("Negotiate, twelve pictures", "TLS", page="pictures", most=18, setting="the same, over TLS")
 def _(ask):
     return shown(chromium(ask, "pictures.html"))
 

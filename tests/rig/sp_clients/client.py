@@ -39,7 +39,7 @@ class Client:
 
     def way(self, login, proxy="clear", targets=("http", "https"), setting="", cannot=False, page="page.txt", most=None, shows=False):
         """Registers a function as one way. page: which of the site's pages it gives. most: it asks over several connections at
-        once, and how many of them meet a 407 is a matter of the moment; no more than this.
+        once, and how many of them meet a 407 is a matter of the moment: no more than this, and one for a connection.
         shows: the client itself gives the proxy's password to the origin, within its own TLS, where no proxy can take it out."""
         def register(run):
             # Decorators are applied from the lowest up; the table has them as they are written.
