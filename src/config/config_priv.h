@@ -168,6 +168,13 @@ const struct sp_config_file *sp_config_file_new(struct sp_config_reader *reader,
 void sp_config_secret_read(struct sp_config_reader *reader, const struct sp_config_note *note,
                            const char *path, struct sp_secret_text *out);
 
+/* ---- room.c ---- */
+struct sp_config_room;
+/* Makes sure that libconfuse finds memory for a file of that length. NULL: there is none. */
+struct sp_config_room *sp_config_room_make(size_t file_len) SP_MUST_CHECK;
+/* Its work is done. Sets *lid to NULL. */
+void sp_config_room_leave(struct sp_config_room **lid);
+
 /* ---- repeats.c ---- */
 /* Fills `first` of every draft. */
 void sp_config_repeats_find(struct sp_config_reader *reader);

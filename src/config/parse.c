@@ -365,6 +365,7 @@ static void free_spent(void)
 static void parse_scanned(struct parser *p, char *text, size_t len)
 {
     struct spent *link = keep(p, sizeof(*link));
+    struct sp_config_room *room = NULL;
     cfg_opt_t *top = NULL;
 
     if (link == NULL)
@@ -373,6 +374,8 @@ static void parse_scanned(struct parser *p, char *text, size_t len)
     if (p->options != NULL)
         top = make_top_options(p);
     if (top != NULL)
+        room = sp_config_room_make(len);
+    if (room != NULL)
         link->cfg = cfg_init(top, CFGF_NONE);
     if (link->cfg != NULL) {
         link->next = spent;
@@ -383,6 +386,7 @@ static void parse_scanned(struct parser *p, char *text, size_t len)
     }
     if (p->outer == NULL)
         free_spent();
+    sp_config_room_leave(&room);
     free(top);
     free(p->options);
     p->options = NULL;
