@@ -270,30 +270,32 @@ static bool has_place(const struct user_record *u, uint64_t limit)
     return u->places_len < limit;
 }
 
-static bool reserve_user(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t limit,
-                         uint64_t now_ms, struct sp_guard_block *block)
+/* Want of memory is neither yes nor no: a login that was let through uncounted could lock its
+ * account, and one that is called blocked has done nothing wrong. */
+static enum sp_err reserve_user(struct sp_guard *guard, const struct sp_guard_who *who,
+                                uint64_t limit, uint64_t now_ms, struct sp_guard_block *block)
 {
     uint64_t hash = user_hash(who);
     struct shard *s = shard_lock(guard->users, hash);
     struct record *r = record_of(guard, s, hash);
+    enum sp_err err = SP_ERR_NOMEM;
     struct place *same;
-    bool got = true; /* out of memory: nobody is kept out for our lack of it */
 
     if (r != NULL) {
         r->name_hash = sp_hash64(who->user);
         slide(&r->user, load(&guard->window_ms), now_ms);
         same = place_find(&r->user, who->password);
-        got = false;
-        if (r->blocked_till_ms > now_ms)
-            ;
-        else if (same != NULL)
-            got = ++same->asking > 0;
-        else if (has_place(&r->user, limit))
-            got = place_add(&r->user, who->password);
+        err = SP_ERR_DENIED;
         *block = block_of(r, true, now_ms);
+        if (r->blocked_till_ms <= now_ms && same != NULL) {
+            same->asking++;
+            err = SP_OK;
+        } else if (r->blocked_till_ms <= now_ms && has_place(&r->user, limit)) {
+            err = place_add(&r->user, who->password) ? SP_OK : SP_ERR_NOMEM;
+        }
     }
     pthread_mutex_unlock(&s->lock);
-    return got;
+    return err;
 }
 
 /* The oldest wrong password makes room where one was let through beyond the limit. */
@@ -420,15 +422,15 @@ bool sp_guard_blocked(struct sp_guard *guard, const struct sp_guard_who *who, ui
            is_blocked(guard->users, true, user_hash(who), now_ms, block);
 }
 
-bool sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
-                      struct sp_guard_block *block)
+enum sp_err sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who,
+                             uint64_t now_ms, struct sp_guard_block *block)
 {
     uint64_t limit = load(&guard->user_failures);
 
     if (load(&guard->client_failures) > 0 &&
         is_blocked(guard->clients, false, client_hash(who->client), now_ms, block))
-        return false;
-    return limit == 0 || reserve_user(guard, who, limit, now_ms, block);
+        return SP_ERR_DENIED;
+    return limit == 0 ? SP_OK : reserve_user(guard, who, limit, now_ms, block);
 }
 
 struct sp_guard_news sp_guard_settle(struct sp_guard *guard, const struct sp_guard_who *who,

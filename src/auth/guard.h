@@ -60,10 +60,10 @@ void sp_guard_apply(struct sp_guard *guard, const struct sp_guard_options *optio
 /* Is the user or the client blocked now? Reserves nothing. */
 bool sp_guard_blocked(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
                       struct sp_guard_block *block_out);
-/* Reserves a place for this password before a backend is asked; false: none is left (or blocked).
- * Each reserved place is settled exactly once. */
-bool sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t now_ms,
-                      struct sp_guard_block *block_out) SP_MUST_CHECK;
+/* Reserves a place for this password before a backend is asked. SP_ERR_DENIED: none is left (or
+ * blocked), *block_out says which; SP_ERR_NOMEM. Each reserved place is settled exactly once. */
+enum sp_err sp_guard_reserve(struct sp_guard *guard, const struct sp_guard_who *who,
+                             uint64_t now_ms, struct sp_guard_block *block_out) SP_MUST_CHECK;
 struct sp_guard_news sp_guard_settle(struct sp_guard *guard, const struct sp_guard_who *who,
                                      enum sp_guard_end end, uint64_t now_ms);
 /* Lifts the user's block, in all backends, and forgets the count. Absent: every user and client. */

@@ -138,16 +138,19 @@ static bool reserve(struct login *l, struct sp_outcome *outcome)
 {
     struct sp_guard_who w = who(l);
     struct sp_guard_block block;
+    enum sp_err err;
 
     if (l->ask != SP_AUTH_PASSWORD)
         return true;
-    l->reserved = sp_guard_reserve(l->engine->shared->guard, &w, sp_loop_now_ms(l->engine->loop),
-                                   &block);
-    if (!l->reserved) {
+    err = sp_guard_reserve(l->engine->shared->guard, &w, sp_loop_now_ms(l->engine->loop), &block);
+    l->reserved = err == SP_OK;
+    if (err == SP_ERR_DENIED) {
         sp_tell_block(l->relay.to, &block);
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE,
                                        .blocked = true,
                                        .retry_after_s = block.retry_after_s};
+    } else if (err != SP_OK) {
+        *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE, .overloaded = true};
     }
     return l->reserved;
 }

@@ -63,7 +63,7 @@ static bool try_login(const char *user, const char *password, const char *client
 {
     struct sp_guard_who *w = who(user, password, client);
 
-    if (!sp_guard_reserve(guard, w, now_ms, &block))
+    if (sp_guard_reserve(guard, w, now_ms, &block) != SP_OK)
         return false;
     (void)sp_guard_settle(guard, w, end, now_ms);
     return true;
@@ -134,8 +134,9 @@ static void after_a_block_one_wrong_password_blocks_anew(void **state)
 
     (void)state;
     assert_true(wrong("a", 1) && wrong("b", 2) && wrong("c", 3));
-    assert_true(sp_guard_reserve(guard, first, after, &block));
-    assert_false(sp_guard_reserve(guard, who("alice", "e", "10.0.0.1"), after, &block));
+    assert_int_equal(sp_guard_reserve(guard, first, after, &block), SP_OK);
+    assert_int_equal(sp_guard_reserve(guard, who("alice", "e", "10.0.0.1"), after, &block),
+                     SP_ERR_DENIED);
     assert_true(sp_guard_settle(guard, first, SP_GUARD_WRONG, after).user_blocked);
     assert_false(wrong("e", after + 1));
     assert_true(try_login("alice", "right", "10.0.0.1", SP_GUARD_HARMLESS, after + 5 * MINUTE));
@@ -161,10 +162,11 @@ static void places_are_reserved_before_the_answer(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 3; i++)
-        assert_true(sp_guard_reserve(guard, w[i], 0, &block));
-    assert_false(sp_guard_reserve(guard, who("alice", "d", "10.0.0.1"), 0, &block));
+        assert_int_equal(sp_guard_reserve(guard, w[i], 0, &block), SP_OK);
+    assert_int_equal(sp_guard_reserve(guard, who("alice", "d", "10.0.0.1"), 0, &block),
+                     SP_ERR_DENIED);
     (void)sp_guard_settle(guard, w[0], SP_GUARD_HARMLESS, 1);
-    assert_true(sp_guard_reserve(guard, w[0], 2, &block)); /* given back */
+    assert_int_equal(sp_guard_reserve(guard, w[0], 2, &block), SP_OK); /* given back */
     for (unsigned i = 0; i < 3; i++)
         (void)sp_guard_settle(guard, w[i], SP_GUARD_HARMLESS, 3);
 }
@@ -239,7 +241,7 @@ static void a_place_forgotten_while_asked_is_settled_without_harm(void **state)
     struct sp_guard_who *w = who("alice", "a", "10.0.0.1");
 
     (void)state;
-    assert_true(sp_guard_reserve(guard, w, 0, &block));
+    assert_int_equal(sp_guard_reserve(guard, w, 0, &block), SP_OK);
     sp_guard_forget(guard, SP_SPAN_LIT("alice"));
     assert_false(sp_guard_settle(guard, w, SP_GUARD_WRONG, 1).user_blocked);
 }
