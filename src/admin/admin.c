@@ -10,20 +10,44 @@
 
 #define BACKLOG 64
 
+/* ---- accepting ---- */
+
+static void on_again(uv_timer_t *timer);
+
+/* Who finds no memory waits: said once, and tried again until there is some. */
+static void take(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind)
+{
+    bool *waits = kind == SP_ADMIN_HTTP ? &admin->http_waits : &admin->control_waits;
+    bool before = *waits;
+
+    *waits = !sp_admin_conn_accept(admin, listener, kind);
+    if (!*waits)
+        return;
+    if (!before)
+        sp_log_warning(admin->log, "event=admin_overloaded detail=\"no memory for a connection\"");
+    (void)uv_timer_start(&admin->again, on_again, SP_ADMIN_AGAIN_MS, 0); /* fails only closing */
+}
+
+static void on_again(uv_timer_t *timer)
+{
+    struct sp_admin *admin = timer->data;
+
+    if (admin->http_waits)
+        take(admin, (uv_stream_t *)&admin->http, SP_ADMIN_HTTP);
+    if (admin->control_waits)
+        take(admin, (uv_stream_t *)&admin->control, SP_ADMIN_CONTROL);
+}
+
 static void on_http(uv_stream_t *listener, int status)
 {
-    struct sp_admin *admin = listener->data;
-
     if (status == 0)
-        sp_admin_conn_accept(admin, listener, SP_ADMIN_HTTP);
+        take(listener->data, listener, SP_ADMIN_HTTP);
 }
 
 static void on_control(uv_stream_t *listener, int status)
 {
-    struct sp_admin *admin = listener->data;
-
     if (status == 0)
-        sp_admin_conn_accept(admin, listener, SP_ADMIN_CONTROL);
+        take(listener->data, listener, SP_ADMIN_CONTROL);
 }
 
 /* ---- closing ---- */
@@ -36,7 +60,7 @@ void sp_admin_part_closed(struct sp_admin *admin)
     free(admin);
 }
 
-static void on_listener_closed(uv_handle_t *handle)
+static void on_part_closed(uv_handle_t *handle)
 {
     sp_admin_part_closed(handle->data);
 }
@@ -50,10 +74,11 @@ void sp_admin_close(struct sp_admin **admin)
         return;
     gone->closing = true;
     gone->parts++; /* held until the end of this function */
+    uv_close((uv_handle_t *)&gone->again, on_part_closed);
     if (gone->http_open)
-        uv_close((uv_handle_t *)&gone->http, on_listener_closed);
+        uv_close((uv_handle_t *)&gone->http, on_part_closed);
     if (gone->control_open)
-        uv_close((uv_handle_t *)&gone->control, on_listener_closed); /* removes the socket, too */
+        uv_close((uv_handle_t *)&gone->control, on_part_closed); /* removes the socket, too */
     while (!sp_list_empty(&gone->conns))
         sp_admin_conn_close(sp_container_of(gone->conns.next, struct sp_admin_conn, link));
     sp_admin_part_closed(gone);
@@ -72,7 +97,7 @@ void sp_admin_wake(struct sp_admin *admin)
 static void close_listener(uv_handle_t *handle, bool *open)
 {
     *open = false;
-    uv_close(handle, on_listener_closed);
+    uv_close(handle, on_part_closed);
 }
 
 /* False: `status` says why. */
@@ -184,6 +209,9 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
     admin->started_ms = uv_now(loop);
     admin->deadline_ms = SP_ADMIN_DEADLINE_MS;
     sp_list_init(&admin->conns);
+    (void)uv_timer_init(loop, &admin->again); /* cannot fail */
+    admin->again.data = admin;
+    admin->parts++;
     err = sp_admin_networks_set(admin, &options->http_from);
     if (err == SP_OK && options->http[0] != '\0' && !open_http(admin, options->http, http_set) &&
         http_set)

@@ -10,6 +10,7 @@
 
 #define SP_ADMIN_CONNS_MAX   64
 #define SP_ADMIN_DEADLINE_MS 10000 /* for a question, and again for taking the answer */
+#define SP_ADMIN_AGAIN_MS    100   /* after want of memory */
 #define SP_ADMIN_HEAD_MAX    8192
 #define SP_ADMIN_WORDS_MAX   16384
 #define SP_ADMIN_ANSWER_MAX  (16u * 1024 * 1024)
@@ -61,9 +62,12 @@ struct sp_admin {
     struct sp_addr http_addr;
     struct sp_cidr *networks; /* `http_from` */
     size_t networks_len;
-    unsigned parts; /* open listeners and connections */
+    unsigned parts;   /* open listeners, connections, and the timer */
+    uv_timer_t again; /* a connection waits that there was no memory for */
     bool http_open;
     bool control_open;
+    bool http_waits;
+    bool control_waits;
     bool closing;
     struct sp_list conns;
     unsigned conns_len;
@@ -75,8 +79,8 @@ struct sp_admin {
 void sp_admin_part_closed(struct sp_admin *admin);
 
 /* ---- conn.c ---- */
-/* Takes the connection that waits on the listener. */
-void sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind);
+/* Takes the connection that waits on the listener. False: no memory, it goes on waiting. */
+bool sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind);
 void sp_admin_conn_close(struct sp_admin_conn *conn);
 /* FOLLOWING: writes what has come, unless something is still on its way; else nothing. */
 void sp_admin_conn_wake(struct sp_admin_conn *conn);

@@ -283,18 +283,18 @@ static struct sp_admin_conn *conn_new(struct sp_admin *admin, enum sp_admin_kind
     return conn;
 }
 
-/* libuv has accepted a connection already when it calls; to turn it away we take it and close. */
-void sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind)
+/* libuv has accepted a connection already when it calls, and calls no more before that one is
+ * taken; to turn it away we take it and close. */
+bool sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind)
 {
     bool room = admin->conns_len < SP_ADMIN_CONNS_MAX;
     struct sp_admin_conn *conn = conn_new(admin, kind);
 
-    if (conn == NULL) {
-        sp_log_warning(admin->log, "event=admin_overloaded detail=\"no memory for a connection\"");
-        return;
-    }
+    if (conn == NULL)
+        return false;
     if (uv_accept(listener, &conn->handle.stream) != 0 || !room || !is_welcome(conn) ||
         uv_timer_start(&conn->timer, on_deadline, conn->admin->deadline_ms, 0) != 0 ||
         uv_read_start(&conn->handle.stream, on_alloc, on_read) != 0)
         sp_admin_conn_close(conn);
+    return true;
 }
