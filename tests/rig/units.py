@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Runs the unit test programs of a build: units.py BUILD [PATIENCE]. Each cmocka test counts as one.
+"""Runs the unit test programs of a build: units.py BUILD [PATIENCE [FOLDER]]. Each cmocka test counts as one.
 
-The last line is `unit tests: N passed, N failed`. A program that crashes, hangs or skips a test has failed tests.
+FOLDER is `unit`, or `want`: those under want of memory. The last line is `unit tests: N passed, N failed`. A program that crashes, hangs or skips a test has failed tests.
 """
 
 import concurrent.futures
@@ -45,7 +45,7 @@ def run_once(program, seconds):
 
 def main():
     build, patience = os.path.abspath(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 1.0
-    folder = os.path.join(os.path.abspath(build), "tests", "unit")
+    folder = os.path.join(build, "tests", sys.argv[3] if len(sys.argv) > 3 else "unit")
     programs = sorted(os.path.join(folder, f) for f in os.listdir(folder)) if os.path.isdir(folder) else []
     programs = [p for p in programs if os.access(p, os.X_OK) and os.path.isfile(p)]
     if not programs:

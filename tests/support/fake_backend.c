@@ -71,7 +71,8 @@ static enum sp_err configure(const void *options, const struct sp_auth_host *hos
         return SP_ERR_INVALID;
     }
     config = calloc(1, sizeof(*config));
-    assert(config != NULL);
+    if (config == NULL)
+        return SP_ERR_NOMEM;
     config->world = fake_world(host->backend);
     config->options = o;
     *config_out = config;
@@ -124,7 +125,9 @@ static enum sp_err open_backend(struct sp_auth_config *config, const struct sp_a
 {
     struct sp_auth_backend *b = calloc(1, sizeof(*b));
 
-    assert(b != NULL && host->abi_version == SP_AUTH_ABI_VERSION);
+    if (b == NULL)
+        return SP_ERR_NOMEM;
+    assert(host->abi_version == SP_AUTH_ABI_VERSION);
     b->world = config->world;
     b->loop = host->loop;
     uv_timer_init(b->loop, &b->life);
@@ -328,7 +331,8 @@ static enum sp_err start(struct sp_auth_backend *backend, const struct sp_auth_i
     if (world->start_err != SP_OK)
         return (enum sp_err)atomic_load(&world->start_err);
     op = calloc(1, sizeof(*op));
-    assert(op != NULL);
+    if (op == NULL)
+        return SP_ERR_NOMEM;
     op->base.backend = backend;
     op->world = world;
     op->ask = input->ask;

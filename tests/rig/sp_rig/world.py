@@ -128,7 +128,7 @@ class World:
                    TSAN_OPTIONS="exitcode=98:halt_on_error=0:suppressions=" + os.path.join(os.path.dirname(__file__), "tsan.supp"))
         return env
 
-    def start(self, config=None, krb5_conf=None, env=None, **more):
+    def start(self, config=None, krb5_conf=None, env=None, binary=None, **more):
         config = config or self.config()
         ntlm = any("ntlmssp" in keys.get("mechanisms", ()) for keys in config.backends.values())
         environment = self.environment(ntlm)
@@ -136,7 +136,7 @@ class World:
             environment["KRB5_CONFIG"] = krb5_conf
         for name, value in (env or {}).items():
             environment[name] = ":".join(filter(None, (environment.get(name), value))) if name.endswith("_OPTIONS") else value
-        proxy = Proxy(self.binary, config, environment, self.patience, **more)
+        proxy = Proxy(binary or self.binary, config, environment, self.patience, **more)
         self._proxies.append(proxy)
         return proxy
 
