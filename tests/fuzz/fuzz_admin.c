@@ -1,0 +1,71 @@
+/* Any bytes to the control socket and to the status page's port: an answer of the protocol's form,
+ * whatever they are, and the same whether they come at once or bit by bit. Reloads and the like are
+ * not done: nobody stands behind the events. */
+#include "admin/admin_priv.h"
+#include "stats/stats.h"
+#include "util/span.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(bool holds)
+{
+    if (!holds)
+        abort();
+}
+
+/* How the answer begins, "" while there is none. */
+static void ask(enum sp_admin_kind kind, struct sp_span bytes, size_t step, char begins[16])
+{
+    static const struct sp_http_limits limits = {
+        .head_size = SP_ADMIN_HEAD_MAX, .fields = 64, .target_size = 1024};
+    static const struct sp_log quiet = {NULL, NULL};
+    struct sp_admin admin = {.log = &quiet, .loop = uv_default_loop()};
+    struct sp_admin_conn *conn = calloc(1, sizeof(*conn));
+    bool whole = false;
+
+    must(conn != NULL);
+    sp_list_init(&admin.conns);
+    conn->admin = &admin;
+    conn->kind = kind;
+    conn->parser = kind == SP_ADMIN_HTTP ? sp_http_parser_new(&limits) : NULL;
+    sp_buf_init(&conn->out, SP_ADMIN_ANSWER_MAX);
+    for (size_t at = 0; at < bytes.len && !whole; at += step) {
+        size_t len = bytes.len - at < step ? bytes.len - at : step;
+
+        memcpy(conn->in + conn->in_len, bytes.base + at, len);
+        conn->in_len += len;
+        whole = kind == SP_ADMIN_HTTP ? sp_admin_http_answer(conn) : sp_admin_control_answer(conn);
+    }
+    memset(begins, 0, 16);
+    if (whole && conn->out.len > 0)
+        memcpy(begins, sp_buf_span(&conn->out).base, conn->out.len < 12 ? conn->out.len : 12);
+    must(!whole || conn->out.len > 0);
+    sp_buf_fini(&conn->out);
+    sp_http_parser_free(&conn->parser);
+    free(conn);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static bool ready;
+    const struct sp_span bytes = {(const char *)data, size};
+    char whole[16], bits[16];
+
+    if (!ready)
+        must(sp_stats_init(1) == SP_OK);
+    ready = true;
+    if (size == 0 || size > 1000)
+        return 0;
+    ask(SP_ADMIN_CONTROL, bytes, size, whole);
+    ask(SP_ADMIN_CONTROL, bytes, 1, bits);
+    must(whole[0] == '\0' || memcmp(whole, "ok\n", 3) == 0 || memcmp(whole, "no\n", 3) == 0);
+    must(memcmp(whole, bits, 3) == 0);
+    ask(SP_ADMIN_HTTP, bytes, size, whole);
+    ask(SP_ADMIN_HTTP, bytes, 1, bits);
+    must(whole[0] == '\0' || memcmp(whole, "HTTP/1.1 ", 9) == 0);
+    must(memcmp(whole, bits, 12) == 0);
+    return 0;
+}
