@@ -368,6 +368,7 @@ enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_o
         struct timeval at_once = {0, 0};
         ssize_t ready = fill(wire);
         bool dry = ready < 0 && !wire->gone;
+        bool strange;
         int kind;
 
         if (ready <= 0 && wire->gone)
@@ -377,7 +378,10 @@ enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_o
         kind = ldap_result(wire->ld, LDAP_RES_ANY, LDAP_MSG_ALL, &at_once, message_out);
         if (kind > 0)
             return SP_OK;
-        if (kind < 0)
+        strange = *message_out != NULL; /* by its tag no answer of LDAP */
+        ldap_msgfree(*message_out);
+        *message_out = NULL;
+        if (kind < 0 || strange)
             return SP_ERR_CLOSED;
         if (dry)
             return SP_ERR_AGAIN;

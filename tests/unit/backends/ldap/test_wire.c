@@ -218,6 +218,27 @@ static void the_end_is_seen_after_the_last_answer(void **state)
     pair_free(&p);
 }
 
+/* libldap hands these over with a kind that means "none yet", or "failed", by their tags. */
+static void an_answer_with_an_impossible_tag_is_the_end(void **state)
+{
+    static const unsigned char zero[] = {0x30, 0x0c, 2, 1, 1, 0, 7, 10, 1, 0, 4, 0, 4, 0};
+    static const unsigned char below[] = {0x30, 0x0c, 2,    1,    1, 0xff, 0xff,
+                                          0xff, 0xff, 0x0c, 0x02, 1, 2,    0x65};
+    static const unsigned char *const odd[] = {zero, below};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        struct pair p = pair_new();
+        LDAPMessage *message = NULL;
+
+        assert_int_equal(search(&p, "(cn=a)"), 1);
+        assert_int_equal(send(p.server, odd[i], sizeof(zero), MSG_NOSIGNAL), sizeof(zero));
+        assert_int_equal(sp_ldap_wire_next(p.wire, &message), SP_ERR_CLOSED);
+        assert_null(message); /* and none is leaked */
+        pair_free(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +249,7 @@ int main(void)
         cmocka_unit_test(what_is_held_goes_out_before_the_end),
         cmocka_unit_test(answers_come_one_by_one_or_together),
         cmocka_unit_test(the_end_is_seen_after_the_last_answer),
+        cmocka_unit_test(an_answer_with_an_impossible_tag_is_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
