@@ -105,7 +105,8 @@ static struct sp_span host_of(struct sp_span target)
     bool bracket = from < target.len && target.base[from] == '[';
     size_t to = from;
 
-    while (to < target.len && memchr("/?#", target.base[to], 3) == NULL &&
+    while (to < target.len && target.base[to] != '/' && target.base[to] != '?' &&
+           target.base[to] != '#' &&
            (target.base[to] != ':' || (bracket && target.base[to - 1] != ']')))
         to++;
     return sp_span_of(target.base + from, to - from);

@@ -77,12 +77,13 @@ void sp_stats_auth_time(struct sp_stats *stats, uint64_t micros)
 
 uint64_t sp_stats_answered(int status)
 {
+    size_t from = status == 0 ? 0 : (size_t)(status - SP_STATUS_FIRST);
+    size_t to = status == 0 ? SP_STATUS_COUNT : from + 1;
     uint64_t sum = 0;
 
-    for (size_t i = 0; i < SP_STATUS_COUNT; i++)
+    for (size_t i = from; i < to && i < SP_STATUS_COUNT; i++)
         for (int scheme = 0; scheme < SP_SCHEME_COUNT; scheme++)
-            if (status == 0 || (size_t)(status - SP_STATUS_FIRST) == i)
-                sum += sp_stats_requests(i, (enum sp_scheme)scheme);
+            sum += sp_stats_requests(i, (enum sp_scheme)scheme);
     return sum;
 }
 

@@ -251,3 +251,30 @@ def test_many_users_stay_within_bounds(w):
     assert len(page.section("refusals").tables[0]) <= 21 and len(page.text) < 60000, len(page.text)
     assert "Nothing was let through" in page.section("people").said
     assert p.memory_kib() < before + 16 * 1024
+
+
+def test_who_is_turned_away_learns_no_names_of_ours(w):
+    """The page and the log say which server failed and how; whoever asks from outside learns that it is not their fault."""
+    config = w.config()
+    config.cache = {"ttl": 0, "negative_ttl": 0, "refresh": 0}
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="1s", connect_timeout="1s")
+    p = w.start(config)
+
+    def turned_away(auth):
+        answer = own(ask(w, auth=auth), 503, "directory_unavailable")
+        said = (answer.head + answer.body).decode("utf-8").lower()
+        found = [word for word in ("dc1", "dc2", "ldap", "krb5", "10.99.", "636", "cn=") if word in said]
+        assert not found, (found, said)
+    w.dc2.stop()
+    w.dc1.hang()
+    turned_away(ALICE)
+    w.dc1.wake()
+    w.dc1.stop()
+    turned_away(ALICE)
+    turned_away(w.initiator("alice").value())
+    p.log_says("ldaps://dc1.corp.test:636")
+    w.end()
+    w.begin()
+    config.file("ldap.secret", "wrong\n")
+    p = w.start(config)
+    turned_away(ALICE)
