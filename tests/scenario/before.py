@@ -4,7 +4,7 @@ import contextlib
 import time
 
 from common import ALICE, BOB, ECHO, ask, passed
-from sp_rig.held import PIPES_PER_WORKER, control, difference, held, pipes, processor_seconds
+from sp_rig.held import PIPES_PER_WORKER, control, difference, held, pipes, processor_seconds, user_memory
 from sp_rig.procs import RigError, wait_until
 from test_connect import tunnel
 
@@ -75,6 +75,13 @@ def as_before(w, p, target=ECHO):
     is_as(w, p, before)
     idle(p)
     assert p.proc.alive()
+
+
+def grew_little(w, p, before, limit, what):
+    """Its own memory, against what it was before. A sanitizer keeps shadows and quarantines beside each byte: there only what
+    grows without end is seen."""
+    grown, limit = user_memory(p.proc.pid) - before, limit * (1 if w.patience == 1 else 8 if w.patience <= 3 else 64)
+    assert grown < limit, "%s: %.1f MiB more, the limit is %.1f" % (what, grown / 2 ** 20, limit / 2 ** 20)
 
 
 def idle(p, seconds=0.5):
