@@ -83,7 +83,6 @@ static void open_listener(struct fixture *fixture, const char *at, uint64_t hand
     fixture->listener = sp_listener_open(fixture->loop, fd, &fixture->listen, &options);
     assert_non_null(fixture->listener);
     sp_listener_start(fixture->listener);
-    assert_non_null(fixture->listener);
 }
 
 static void require_proxy(struct fixture *fixture, const char *from)
@@ -359,6 +358,49 @@ static void closing_cuts_what_is_under_way(void **state)
     expect_cut(fds[1]);
 }
 
+static void stopping_takes_who_waits_and_nobody_more(void **state)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct fixture fixture = {0};
+    int fds[100], late;
+    (void)state;
+
+    open_listener(&fixture, "127.0.0.1:0", 1000);
+    for (unsigned i = 0; i < 100; i++)
+        fds[i] = call(&fixture);
+    sp_listener_stop(fixture.listener); /* no turn has seen them */
+    assert_int_equal(fixture.accepted, 100);
+    assert_false(sp_listener_is_busy(fixture.listener));
+    to.sin_port = htons(fixture.at.port);
+    late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(late, (struct sockaddr *)&to, sizeof(to)), -1);
+    close(late);
+    for (unsigned i = 0; i < 100; i++)
+        close(fds[i]);
+    close_listener(&fixture);
+}
+
+static void a_greeting_goes_on_after_the_stop(void **state)
+{
+    struct fixture fixture = {0};
+    int fd;
+    (void)state;
+
+    require_proxy(&fixture, "127.0.0.0/8");
+    open_listener(&fixture, "127.0.0.1:0", 5000);
+    fd = call(&fixture);
+    put(fd, HEADER, 10);
+    sp_listener_stop(fixture.listener);
+    assert_true(sp_listener_is_busy(fixture.listener));
+    put(fd, &(HEADER "hello")[10], sizeof(HEADER "hello") - 1 - 10);
+    test_turn_until(fixture.loop, &fixture.told);
+    assert_int_equal(fixture.accepted, 1);
+    assert_false(sp_listener_is_busy(fixture.listener));
+    expect_bytes(&fixture, "hello");
+    close(fd);
+    close_listener(&fixture);
+}
+
 static void an_update_counts_from_the_next_connection_on(void **state)
 {
     struct fixture fixture = {0};
@@ -432,6 +474,8 @@ int main(void)
         cmocka_unit_test(tls_comes_after_the_header),
         cmocka_unit_test(a_handshake_has_a_deadline_and_delays_nobody),
         cmocka_unit_test(closing_cuts_what_is_under_way),
+        cmocka_unit_test(stopping_takes_who_waits_and_nobody_more),
+        cmocka_unit_test(a_greeting_goes_on_after_the_stop),
         cmocka_unit_test(an_update_counts_from_the_next_connection_on),
         cmocka_unit_test(without_descriptors_it_pauses_and_then_goes_on),
         cmocka_unit_test(an_address_that_is_not_ours_is_an_error_with_errno),
