@@ -108,6 +108,8 @@ def started(w):
     config = w.config()
     config.cache = {"ttl": Raw("0s"), "negative_ttl": Raw("0s")}     # every login is asked about
     config.guard = {"user_failures": 0, "client_failures": 0}
+    config.backends["corp-ldap"]["idle_timeout"] = Raw("1s")         # so that what stays open is what leaked
+    config.limits = {"keepalive_timeout": Raw("1s")}
     want = Want(os.path.join(config.folder, "want"))
     p = w.start(config, binary=w.binary + "_want", env={"SALLYPORT_WANT": os.path.join(config.folder, "want")})
     return p, want
@@ -136,4 +138,4 @@ def test_want_of_memory_is_survived_and_decides_nothing(w):
         assert not traffic.wrong, "one of %d fails: %s" % (every, traffic.wrong[:10])
         assert want.counted()[1] > 0 and traffic.answers, "no failure was met"
         all_is_well(w)
-    wait_until("as few sockets as before", lambda: p.descriptors("socket") <= before + 4, 20 * w.patience)
+    wait_until("as few sockets as before", lambda: p.descriptors("socket") <= before + 8, 15 * w.patience)
