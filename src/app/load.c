@@ -1,6 +1,8 @@
 /* Reading a configuration as a whole, and telling its faults to a person or to the log. */
 #include "app/load.h"
 
+#include "admin/admin_options.h"
+#include "util/addr.h"
 #include "util/span.h"
 #include "util/text.h"
 
@@ -20,11 +22,31 @@ struct sp_config *sp_app_loader_read(struct sp_app_loader *loader, struct sp_con
 
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
                                                 struct sp_config *config, const struct sp_log *log,
+/* NULL: nowhere, or it is no address, which is a fault. */
+static const struct sp_addr *admin_addr(const struct sp_config *config, struct sp_addr *out)
+{
+    const struct sp_admin_options *options = sp_config_one(config, "admin")->options;
+
+    return sp_addr_parse(out, sp_span_cstr(options->http)) == SP_OK ? out : NULL;
+}
+
+/* Not found and not knowable are different: of the latter the start tells. */
+static void check_user(const struct sp_config *config, struct sp_config_faults *faults)
+{
+    const char *user = sp_app_options_of(config)->user;
+
+    errno = 0;
+    if (user[0] != '\0' && getpwnam(user) == NULL && (errno == 0 || errno == ENOENT))
+        sp_config_fault(faults, sp_config_one(config, NULL), "user",
+                        "there is no user \"%.80s\": create it, or leave `user` unset", user);
+}
+
                                                 struct sp_config_faults *faults)
 {
     unsigned before = faults->count;
-    struct sp_proxy_snapshot *snapshot = sp_proxy_snapshot_new(config, sp_app_plugins_find,
-                                                               &loader->plugins, log, faults);
+    struct sp_addr admin;
+    struct sp_proxy_snapshot *snapshot = sp_proxy_snapshot_new(
+        config, admin_addr(config, &admin), sp_app_plugins_find, &loader->plugins, log, faults);
 
     if (snapshot == NULL && faults->count == before)
         sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");

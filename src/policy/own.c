@@ -1,6 +1,6 @@
-/* The proxy's own listeners, which are never a destination: a request to them would come back in,
- * with the proxy's address as its client. Collected at compile time; an address that the machine
- * gets later is not known until the next reload. */
+/* The proxy's own listeners, the admin page's among them, which are never a destination: a request
+ * to them would come back in, with the proxy's address as its client. Collected at compile time; an
+ * address that the machine gets later is not known until the next reload. */
 #include "policy/policy_priv.h"
 
 #include <ifaddrs.h>

@@ -37,8 +37,10 @@ extern const struct sp_option sp_forward_option_table[];
 struct sp_proxy_snapshot;
 
 /* Compiles policy and auth plan out of a configuration that has been read. NULL with faults added.
- * Keeps a reference to `config`. Main thread; may block. */
+ * Keeps a reference to `config`. `admin` is where the process answers besides its listeners (NULL:
+ * nowhere), and no destination either. Main thread; may block. */
 struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
+                                                const struct sp_addr *admin,
                                                 sp_auth_find_plugin_fn find, void *owner,
                                                 const struct sp_log *log,
                                                 struct sp_config_faults *faults) SP_MUST_CHECK;

@@ -178,7 +178,8 @@ static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_fa
     return well;
 }
 
-static bool compile_policy(struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+static bool compile_policy(struct sp_proxy_snapshot *snapshot, const struct sp_addr *admin,
+                           struct sp_config_faults *faults)
 {
     struct sp_addr *addrs = calloc(snapshot->listens_len + 1, sizeof(*addrs));
 
@@ -186,7 +187,9 @@ static bool compile_policy(struct sp_proxy_snapshot *snapshot, struct sp_config_
         return false;
     for (size_t i = 0; i < snapshot->listens_len; i++)
         addrs[i] = snapshot->listens[i].addr;
-    snapshot->policy = sp_policy_compile(snapshot->config, addrs, snapshot->listens_len, faults);
+    if (admin != NULL)
+        addrs[len++] = *admin;
+    snapshot->policy = sp_policy_compile(snapshot->config, addrs, len, faults);
     free(addrs);
     return snapshot->policy != NULL;
 }
@@ -205,6 +208,7 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
     snapshot->config = sp_config_ref(config);
     snapshot->limits = sp_config_one(config, "limits")->options;
     snapshot->forward = sp_config_one(config, "forward")->options;
+    size_t len = snapshot->listens_len;
     snapshot->via = sp_span_cstr(snapshot->forward->via);
     snapshot->http_limits = (struct sp_http_limits){
         .head_size = snapshot->limits->header_size,
@@ -214,9 +218,10 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
 
     /* Each part adds its own faults, so that one run of `check` shows them all. */
     well = read_listens(snapshot, faults);
-    well = compile_policy(snapshot, faults) && well;
+    well = compile_policy(snapshot, admin, faults) && well;
     snapshot->plan = sp_auth_plan_new(config, find, owner, log, faults);
     if (!well || snapshot->plan == NULL) {
+                                                const struct sp_addr *admin,
         snapshot_free(snapshot);
         return NULL;
     }

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 
-from common import ALICE, ask, passed
+from common import ALICE, ask, own, passed
 
 NOBODY = 65534
 OTHER = "10.99.0.2"                        # an address that is not the listener's
@@ -75,6 +75,21 @@ def test_networks_that_are_named_are_answered_and_no_others(w):
 
 def test_what_is_no_network_is_a_fault(w):
     config = w.config()
+def test_the_proxy_is_no_way_to_its_own_pages(w):
+    """Through it they would be asked for by the proxy's own address, which is answered; not even a rule opens that way."""
+    config = w.config()
+    config.rule("there", to=["10.99.0.0/16", "127.0.0.0/8"], ports=["3180"], users=["alice"])
+    for http in (w.proxy_address + ":3180", "0.0.0.0:3180", "127.0.0.1:3180"):
+        config.admin.update(http=http, http_from=["10.99.0.9"])
+        p = w.start(config)
+        targets = ["127.0.0.1"] if http.startswith("127") else [w.proxy_address, w.proxy_host]
+        for target in targets + (["127.0.0.1", "0.0.0.0"] if http.startswith("0") else []):
+            own(ask(w, "http://%s:3180/metrics" % target, auth=ALICE), 403, "denied")
+            own(ask(w, "%s:3180" % target, method="CONNECT", auth=ALICE), 403, "denied")
+        assert p.stop() == 0
+        w._proxies.remove(p)
+
+
     config.admin["http_from"] = ["10.0.0.0/8", "prometheus.corp.test"]
     code, out, err = w.command("check", "-c", config.write())
     assert code == 1 and re.search(r"sallyport\.conf:\d+: .*prometheus\.corp\.test.*is not a network", out + err), out + err
