@@ -8,7 +8,7 @@
 #include "util/addr.h"
 #include "util/list.h"
 
-#define SP_ADMIN_CONNS_MAX   64
+#define SP_ADMIN_CONNS_MAX   64    /* of each kind: who floods the pages leaves `ctl` its own */
 #define SP_ADMIN_DEADLINE_MS 10000 /* for a question, and again for taking the answer */
 #define SP_ADMIN_AGAIN_MS    100   /* after want of memory */
 #define SP_ADMIN_HEAD_MAX    8192
@@ -16,6 +16,7 @@
 #define SP_ADMIN_ANSWER_MAX  (16u * 1024 * 1024)
 
 enum sp_admin_kind { SP_ADMIN_HTTP, SP_ADMIN_CONTROL };
+#define SP_ADMIN_KINDS 2
 
 enum sp_admin_conn_state {
     SP_ADMIN_CONN_READING,   /* the question is not whole */
@@ -70,7 +71,7 @@ struct sp_admin {
     bool control_waits;
     bool closing;
     struct sp_list conns;
-    unsigned conns_len;
+    unsigned conns_len[SP_ADMIN_KINDS];
     uint64_t started_ms;  /* of the loop's clock */
     uint64_t deadline_ms; /* SP_ADMIN_DEADLINE_MS; tests have less patience */
 };
@@ -95,6 +96,8 @@ enum sp_admin_reach {
 enum sp_admin_reach sp_admin_reach(const struct sp_admin *admin);
 enum sp_err sp_admin_networks_set(struct sp_admin *admin,
                                   const struct sp_strings *names) SP_MUST_CHECK;
+/* Is this an address that is answered? Others are told at most why not. */
+bool sp_admin_is_known(const struct sp_admin_conn *conn);
 /* Why this request is not answered, in words for whoever sent it; NULL: it is. */
 const char *sp_admin_refusal(const struct sp_admin_conn *conn,
                              const struct sp_http_request *request);

@@ -58,7 +58,7 @@ void sp_admin_conn_close(struct sp_admin_conn *conn)
         conn->admin->events.forget(conn->admin->events.owner, conn->gathering);
     conn->gathering = NULL;
     sp_list_remove(&conn->link);
-    conn->admin->conns_len--;
+    conn->admin->conns_len[conn->kind]--;
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
     uv_close((uv_handle_t *)&conn->handle.stream, on_handle_closed);
 }
@@ -278,21 +278,31 @@ static struct sp_admin_conn *conn_new(struct sp_admin *admin, enum sp_admin_kind
     conn->handle.stream.data = conn;
     conn->handles = 2;
     sp_list_push(&admin->conns, &conn->link);
-    admin->conns_len++;
+    admin->conns_len[kind]++;
     admin->parts++;
     return conn;
+}
+
+/* Strangers, who are told no more than why they are not answered, have half of the places: the
+ * other half is there for those who may ask, however many strangers come. */
+static bool has_room(const struct sp_admin_conn *conn, unsigned others)
+{
+    if (conn->kind == SP_ADMIN_HTTP && others >= SP_ADMIN_CONNS_MAX / 2 && !sp_admin_is_known(conn))
+        return false;
+    return others < SP_ADMIN_CONNS_MAX;
 }
 
 /* libuv has accepted a connection already when it calls, and calls no more before that one is
  * taken; to turn it away we take it and close. */
 bool sp_admin_conn_accept(struct sp_admin *admin, uv_stream_t *listener, enum sp_admin_kind kind)
 {
-    bool room = admin->conns_len < SP_ADMIN_CONNS_MAX;
+    unsigned before = admin->conns_len[kind];
     struct sp_admin_conn *conn = conn_new(admin, kind);
 
     if (conn == NULL)
         return false;
-    if (uv_accept(listener, &conn->handle.stream) != 0 || !room || !is_welcome(conn) ||
+    if (uv_accept(listener, &conn->handle.stream) != 0 || !has_room(conn, before) ||
+        !is_welcome(conn) ||
         uv_timer_start(&conn->timer, on_deadline, conn->admin->deadline_ms, 0) != 0 ||
         uv_read_start(&conn->handle.stream, on_alloc, on_read) != 0)
         sp_admin_conn_close(conn);

@@ -104,6 +104,13 @@ static bool is_for_us(const struct sp_http_request *request)
            sp_addr_parse_ip(&addr, host) == SP_OK || is_our_name(host);
 }
 
+bool sp_admin_is_known(const struct sp_admin_conn *conn)
+{
+    struct sp_addr peer, own;
+
+    return addresses_of(conn, &peer, &own) && is_admitted(conn->admin, &peer, &own);
+}
+
 const char *sp_admin_refusal(const struct sp_admin_conn *conn,
                              const struct sp_http_request *request)
 {

@@ -1,7 +1,9 @@
 """Who may ask: the control socket answers root and the proxy's own user, the pages whom the configuration names."""
 
+import contextlib
 import os
 import re
+import socket
 import subprocess
 
 from common import ALICE, ask, own, passed
@@ -73,8 +75,6 @@ def test_networks_that_are_named_are_answered_and_no_others(w):
     p.log_says("event=restart_needed block=admin key=http_from")
 
 
-def test_what_is_no_network_is_a_fault(w):
-    config = w.config()
 def test_the_proxy_is_no_way_to_its_own_pages(w):
     """Through it they would be asked for by the proxy's own address, which is answered; not even a rule opens that way."""
     config = w.config()
@@ -90,6 +90,8 @@ def test_the_proxy_is_no_way_to_its_own_pages(w):
         w._proxies.remove(p)
 
 
+def test_what_is_no_network_is_a_fault(w):
+    config = w.config()
     config.admin["http_from"] = ["10.0.0.0/8", "prometheus.corp.test"]
     code, out, err = w.command("check", "-c", config.write())
     assert code == 1 and re.search(r"sallyport\.conf:\d+: .*prometheus\.corp\.test.*is not a network", out + err), out + err
@@ -100,6 +102,22 @@ def test_a_page_whose_name_leads_to_loopback_reads_nothing(w):
     answered("127.0.0.1:3180")
     answered("localhost:3180")
     refused("as localhost", "127.0.0.1:3180", host="evil.example")
+
+
+def test_a_flood_of_strangers_leaves_room_for_who_may_ask(w):
+    """They hold their connections open as long as they may; the pages and `ctl` are there for others meanwhile."""
+    p = start(w, "0.0.0.0:3180", "10.99.0.3")
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            s = stack.enter_context(socket.create_connection((w.proxy_address, 3180), 10, (OTHER, 0)))
+            with contextlib.suppress(OSError):
+                s.sendall(b"GET / HTTP/1.1\r\nX: ")
+        answered("127.0.0.1:3180")
+        answered(w.proxy_address + ":3180", source="10.99.0.3")
+        for _ in range(100):               # and now whoever may ask
+            stack.enter_context(socket.create_connection(("127.0.0.1", 3180), 10))
+        code, out, err = w.command("ctl", "-c", p.path, "stats")
+        assert code == 0 and "sallyport_requests_total" in out, err
 
 
 def test_the_control_socket_turns_others_away_and_says_why(w):

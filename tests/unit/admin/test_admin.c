@@ -250,6 +250,11 @@ static void turn(void)
     (void)usleep(500);
 }
 
+static unsigned conns(void)
+{
+    return admin->conns_len[SP_ADMIN_HTTP] + admin->conns_len[SP_ADMIN_CONTROL];
+}
+
 /* Everything up to the end of the stream, into `answer`. */
 static size_t read_all(int fd)
 {
@@ -593,7 +598,7 @@ static void a_follower_gets_what_comes_and_no_deadline(void **state)
     fd = follow_alice();
     for (unsigned i = 0; i < 100; i++)
         turn();
-    assert_int_equal(admin->conns_len, 1);
+    assert_int_equal(conns(), 1);
     for (unsigned i = 1; i < 4; i++) {
         asked.waiting = i * 1000;
         sp_admin_wake(admin);
@@ -603,7 +608,7 @@ static void a_follower_gets_what_comes_and_no_deadline(void **state)
     for (unsigned i = 0; i < 50; i++)
         turn();
     assert_int_equal(asked.following, 0);
-    assert_int_equal(admin->conns_len, 0);
+    assert_int_equal(conns(), 0);
     sp_admin_wake(admin); /* for nobody */
 }
 
@@ -697,9 +702,9 @@ static void an_answer_for_who_has_gone_breaks_nothing(void **state)
     for (unsigned i = 0; i < TURNS && !asked.asker->peer_done; i++)
         turn();
     sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n"));
-    for (unsigned i = 0; i < TURNS && admin->conns_len > 0; i++)
+    for (unsigned i = 0; i < TURNS && conns() > 0; i++)
         turn();
-    assert_int_equal(admin->conns_len, 0);
+    assert_int_equal(conns(), 0);
     assert_int_equal(asked.forgotten, 0);
 }
 
@@ -735,7 +740,7 @@ static void a_client_that_says_nothing_is_cut(void **state)
     admin->deadline_ms = 20;
     turn();
     assert_int_equal(read_all(fd), 0);
-    assert_int_equal(admin->conns_len, 0);
+    assert_int_equal(conns(), 0);
 }
 
 static void a_client_that_does_not_close_after_its_answer_is_cut(void **state)
@@ -745,9 +750,9 @@ static void a_client_that_does_not_close_after_its_answer_is_cut(void **state)
     (void)state;
     admin->deadline_ms = 20;
     send_text(fd, SP_SPAN_LIT("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"));
-    for (unsigned i = 0; i < 200 && (i < 10 || admin->conns_len > 0); i++)
+    for (unsigned i = 0; i < 200 && (i < 10 || conns() > 0); i++)
         turn();
-    assert_int_equal(admin->conns_len, 0);
+    assert_int_equal(conns(), 0);
     (void)close(fd);
 }
 
@@ -762,7 +767,7 @@ static void connections_beyond_the_limit_are_closed_at_once(void **state)
         turn();
         turn();
     }
-    assert_int_equal(admin->conns_len, SP_ADMIN_CONNS_MAX);
+    assert_int_equal(conns(), SP_ADMIN_CONNS_MAX);
     assert_int_equal(recv(fds[SP_ADMIN_CONNS_MAX], &byte, 1, MSG_DONTWAIT), 0);
     assert_int_equal(recv(fds[0], &byte, 1, MSG_DONTWAIT), -1); /* open, and quiet */
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
@@ -782,7 +787,7 @@ static void closing_cuts_what_is_open(void **state)
     send_text(half_fd, SP_SPAN_LIT("sta"));
     turn();
     turn();
-    assert_int_equal(admin->conns_len, 2);
+    assert_int_equal(conns(), 2);
     sp_admin_close(&admin);
     sp_admin_close(&admin); /* closing twice is harmless */
     assert_int_equal(read_all(quiet_fd), 0);
