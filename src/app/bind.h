@@ -28,8 +28,10 @@ struct sp_app_inherited {
 /* LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)), which are then taken out of the environment. What
  * listens on no address is closed, with a word on standard error. */
 void sp_app_inherited_take(struct sp_app_inherited *inherited);
-/* Closes those that no listener wanted, and has them forgotten by whoever stores them. */
-void sp_app_inherited_fini(struct sp_app_inherited *inherited);
+/* Closes those that none of these listeners has, and has them forgotten by whoever stores them.
+ * Before others are bound: an address may lie within an older one's, or hold it. */
+void sp_app_inherited_drop(struct sp_app_inherited *inherited, const struct sp_listen *listens,
+                           size_t listens_len);
 
 /* ---- sockets for workers ---- */
 

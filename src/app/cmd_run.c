@@ -71,12 +71,12 @@ static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *confi
     bool well = false;
 
     sp_app_inherited_take(&inherited);
+    sp_app_inherited_drop(&inherited, listens, len);
     err = sp_app_sockets_bind(&sockets, config, listens, len,
                               sp_server_workers(sp_app_options_of(config)), &inherited, NULL, NULL,
                               faults);
     sp_app_faults_print(faults);
     if (err == SP_OK) {
-        sp_app_inherited_fini(&inherited);
         sp_app_sockets_store(&sockets, listens, &log);
         well = serve(loader, config, snapshot, &sockets);
     }

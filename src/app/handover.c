@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define FIRST_FD 3 /* SD_LISTEN_FDS_START */
@@ -52,20 +53,32 @@ void sp_app_inherited_take(struct sp_app_inherited *inherited)
     }
 }
 
-void sp_app_inherited_fini(struct sp_app_inherited *inherited)
+static bool is_wanted(const struct sp_addr *addr, const struct sp_listen *listens, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (listens[i].addr.port == addr->port && listens[i].addr.scope == addr->scope &&
+            sp_addr_same_ip(&listens[i].addr, addr))
+            return true;
+    return false;
+}
+
+/* Whoever stores a socket has it a moment longer than we. Shut down it is in nobody's way. */
+void sp_app_inherited_drop(struct sp_app_inherited *inherited, const struct sp_listen *listens,
+                           size_t listens_len)
 {
     for (size_t i = 0; i < inherited->len; i++) {
         struct sp_app_inherited_socket *socket = &inherited->all[i];
         char text[SP_ADDR_TEXT_MAX];
 
-        if (socket->fd < 0)
+        if (is_wanted(&socket->addr, listens, listens_len))
             continue;
         fprintf(stderr, "sallyport: an inherited socket at %s is closed: no listen block has it\n",
                 sp_addr_text(&socket->addr, text));
+        (void)shutdown(socket->fd, SHUT_RDWR);
         (void)close(socket->fd);
+        socket->fd = -1;
         sp_app_sockets_forget(&socket->addr);
     }
-    inherited->len = 0;
 }
 
 /* ---- for whoever comes next ---- */

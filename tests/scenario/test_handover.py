@@ -148,6 +148,19 @@ def test_sockets_of_listeners_that_are_gone_are_closed_and_forgotten(w, store):
 
 
 @with_store
+def test_an_address_that_holds_the_older_one_is_bound_by_a_restart(w, store):
+    """And back. The store has the older sockets until it has heard that it need not."""
+    p = w.start(served(w, 2), store=store)
+    address, keys = p.config.listens[0]
+    for title in ("0.0.0.0:3128", address):
+        p.config.listens[0] = (title, keys)
+        p = restart(w, p)
+        all_are_served(w, 10)
+        wait_until("the store has forgotten it", lambda: p.hear() or len(store.names) == 4, 5 * w.patience)
+        all_are_served(w, 10)
+
+
+@with_store
 def test_a_socket_unit_binds_for_several_workers(w, store):
     """Without SO_REUSEPORT, as systemd binds it by default, no other socket may stand beside it: all workers accept from one."""
     with socket.create_server(("10.99.0.1", 3128), backlog=128, reuse_port=False) as unit, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
