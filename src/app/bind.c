@@ -30,10 +30,13 @@ int sp_app_bind_probe(const struct sp_addr *addr)
     return status;
 }
 
-static const char *hint(int error)
+static const char *hint(int error, bool serving)
 {
     if (error == EADDRINUSE)
-        return ": another process listens there";
+        return serving
+                   ? ": another process listens there, or this one at an address that overlaps, "
+                     "which only a restart gives up"
+                   : ": another process listens there";
     if (error == EADDRNOTAVAIL)
         return ": this machine has no such address";
     if (error == EACCES)
@@ -43,14 +46,14 @@ static const char *hint(int error)
 }
 
 static enum sp_err fault(struct sp_config_faults *faults, const struct sp_config *config,
-                         const struct sp_listen *listen, int error)
+                         const struct sp_listen *listen, int error, bool serving)
 {
     size_t len;
     const struct sp_config_block *blocks = sp_config_all(config, "listen", &len);
 
     if (listen->index < len)
         sp_config_fault(faults, &blocks[listen->index], NULL, "cannot listen on %s: %s%s",
-                        listen->title, strerror(error), hint(error));
+                        listen->title, strerror(error), hint(error, serving));
     return SP_ERR_IO;
 }
 
@@ -150,7 +153,7 @@ enum sp_err sp_app_sockets_bind(struct sp_app_sockets *sockets, const struct sp_
     for (size_t i = 0; i < listens_len; i++) /* all, so that all faults are told */
         if ((wanted == NULL || wanted(owner, &listens[i])) &&
             !provide(sockets, &listens[i].addr, i, inherited))
-            err = fault(faults, config, &listens[i], errno);
+            err = fault(faults, config, &listens[i], errno, inherited == NULL);
     if (err != SP_OK)
         sp_app_sockets_fini(sockets);
     return err;

@@ -141,6 +141,37 @@ static bool same_socket(const struct sp_addr *a, const struct sp_addr *b)
     return a->port == b->port && a->scope == b->scope && sp_addr_same_ip(a, b);
 }
 
+static bool is_any(const struct sp_addr *addr)
+{
+    static const struct sp_addr any6;
+    static const struct sp_addr any4 = {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+
+    return sp_addr_same_ip(addr, &any6) || sp_addr_same_ip(addr, &any4);
+}
+
+/* A wildcard has all addresses of its family already. */
+static bool overlaps(const struct sp_addr *a, const struct sp_addr *b)
+{
+    return a->port == b->port && sp_addr_is_v4(a) == sp_addr_is_v4(b) && (is_any(a) || is_any(b));
+}
+
+static bool is_apart(const struct sp_listen *listen, const struct sp_listen *other,
+                     const struct sp_config_block *block, struct sp_config_faults *faults)
+{
+    if (same_socket(&other->addr, &listen->addr))
+        sp_config_fault(faults, block, NULL, "listen \"%s\" is the same address as listen \"%s\"",
+                        listen->title, other->title);
+    else if (overlaps(&other->addr, &listen->addr))
+        sp_config_fault(
+            faults, block, NULL,
+            "listen \"%s\" and listen \"%s\" overlap: leave out one, or give it another "
+            "port",
+            listen->title, other->title);
+    else
+        return true;
+    return false;
+}
+
 static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
 {
     size_t len;
@@ -166,14 +197,8 @@ static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_fa
             well = false;
             continue;
         }
-        for (size_t j = 0; j < i; j++) {
-            if (same_socket(&snapshot->listens[j].addr, &listen->addr)) {
-                sp_config_fault(faults, &blocks[i], NULL,
-                                "listen \"%s\" is the same address as listen \"%s\"", listen->title,
-                                snapshot->listens[j].title);
-                well = false;
-            }
-        }
+        for (size_t j = 0; j < i; j++)
+            well = is_apart(listen, &snapshot->listens[j], &blocks[i], faults) && well;
     }
     return well;
 }
@@ -181,6 +206,7 @@ static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_fa
 static bool compile_policy(struct sp_proxy_snapshot *snapshot, const struct sp_addr *admin,
                            struct sp_config_faults *faults)
 {
+    size_t len = snapshot->listens_len;
     struct sp_addr *addrs = calloc(snapshot->listens_len + 1, sizeof(*addrs));
 
     if (addrs == NULL)
@@ -195,6 +221,7 @@ static bool compile_policy(struct sp_proxy_snapshot *snapshot, const struct sp_a
 }
 
 struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
+                                                const struct sp_addr *admin,
                                                 sp_auth_find_plugin_fn find, void *owner,
                                                 const struct sp_log *log,
                                                 struct sp_config_faults *faults)
@@ -208,7 +235,6 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
     snapshot->config = sp_config_ref(config);
     snapshot->limits = sp_config_one(config, "limits")->options;
     snapshot->forward = sp_config_one(config, "forward")->options;
-    size_t len = snapshot->listens_len;
     snapshot->via = sp_span_cstr(snapshot->forward->via);
     snapshot->http_limits = (struct sp_http_limits){
         .head_size = snapshot->limits->header_size,
@@ -221,7 +247,6 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
     well = compile_policy(snapshot, admin, faults) && well;
     snapshot->plan = sp_auth_plan_new(config, find, owner, log, faults);
     if (!well || snapshot->plan == NULL) {
-                                                const struct sp_addr *admin,
         snapshot_free(snapshot);
         return NULL;
     }

@@ -153,6 +153,34 @@ def test_half_a_certificate_is_an_error(w):
     check(w, config, r"sallyport\.conf:\d+: .*tls_key")
 
 
+def test_a_certificate_that_is_listed_twice_is_an_error(w):
+    config = w.config()
+    config.listens.append(("10.99.0.1:3143", {"tls_certificate": [w.certificate] * 2, "tls_key": [w.key] * 2}))
+    check(w, config, r"sallyport\.conf:\d+: tls_certificate .*: is in the list twice")
+
+
+def test_listeners_that_overlap_are_an_error(w):
+    """The kernel gives such an address to one of them only; IPv6 and IPv4 are apart."""
+    config = w.config()
+    config.listens.append(("[::]:3128", {"offer": ["basic"]}))
+    check(w, config, status=0)
+    config.listens.append(("0.0.0.0:3128", {"offer": ["basic"]}))
+    check(w, config, r'sallyport\.conf:9: listen "0\.0\.0\.0:3128" and listen "10\.99\.0\.1:3128" overlap')
+
+
+def test_a_user_that_is_not_there_is_told(w):
+    config = w.config()
+    config.top["user"] = "no-such-user"
+    check(w, config, r'sallyport\.conf:%d: there is no user "no-such-user": create it' % 3)
+
+
+def test_the_pages_have_an_address_and_a_port(w):
+    for http in ("*:3180", ":3180", "127.0.0.1", "127.0.0.1:0", "localhost:3180", "::1:3180"):
+        config = w.config()
+        config.admin["http"] = http
+        check(w, config, r'sallyport\.conf:\d+: "%s" is not an address and port: write' % re.escape(http))
+
+
 def test_a_bad_address_to_listen_on_is_an_error(w):
     for bad in ("10.99.0.1", "10.99.0.1:port", "10.99.0.1:70000", "nowhere at all"):
         config = w.config()
