@@ -33,7 +33,7 @@ void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_sn
                             options->http_from.items[i]);
     if (options->http[0] == '\0')
         return;
-    if (sp_addr_parse(&addr, sp_span_cstr(options->http)) != SP_OK) {
+    if (sp_addr_parse(&addr, sp_span_cstr(options->http)) != SP_OK || addr.port == 0) {
         sp_config_fault(faults, block, "http",
                         "\"%.80s\" is not an address and port: write \"127.0.0.1:3180\"",
                         options->http);

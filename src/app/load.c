@@ -6,6 +6,8 @@
 #include "util/span.h"
 #include "util/text.h"
 
+#include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,8 +22,6 @@ struct sp_config *sp_app_loader_read(struct sp_app_loader *loader, struct sp_con
     return sp_config_read(loader->path, loader->sections, faults);
 }
 
-struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
-                                                struct sp_config *config, const struct sp_log *log,
 /* NULL: nowhere, or it is no address, which is a fault. */
 static const struct sp_addr *admin_addr(const struct sp_config *config, struct sp_addr *out)
 {
@@ -41,6 +41,8 @@ static void check_user(const struct sp_config *config, struct sp_config_faults *
                         "there is no user \"%.80s\": create it, or leave `user` unset", user);
 }
 
+struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
+                                                struct sp_config *config, const struct sp_log *log,
                                                 struct sp_config_faults *faults)
 {
     unsigned before = faults->count;
@@ -52,6 +54,8 @@ static void check_user(const struct sp_config *config, struct sp_config_faults *
         sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
     if (snapshot != NULL)
         sp_app_check_admin(config, snapshot, faults);
+    if (log == NULL) /* a process that serves has become it */
+        check_user(config, faults);
     if (faults->count != before && snapshot != NULL)
         sp_proxy_snapshot_unref(&snapshot);
     return snapshot;

@@ -106,6 +106,16 @@ struct sp_tls_server *sp_tls_server_new(struct sp_tls_fault *fault)
     return server;
 }
 
+/* The later of two would never be shown: a name is missing, and its file was meant. */
+static bool is_there_already(const struct sp_tls_server *server,
+                             const struct sp_tls_identity *identity)
+{
+    for (size_t i = 0; i < server->identities_len; i++)
+        if (memcmp(server->identities[i].mark, identity->mark, sizeof(identity->mark)) == 0)
+            return true;
+    return false;
+}
+
 enum sp_err sp_tls_server_add(struct sp_tls_server *server, const char *certificate,
                               const char *key, struct sp_tls_fault *fault)
 {
@@ -121,6 +131,12 @@ enum sp_err sp_tls_server_add(struct sp_tls_server *server, const char *certific
     identity = &grown[server->identities_len];
     memset(identity, 0, sizeof(*identity));
     err = sp_tls_identity_read(identity, certificate, key, fault);
+    if (err == SP_OK && is_there_already(server, identity)) {
+        fault->option = "tls_certificate";
+        (void)snprintf(fault->why, sizeof(fault->why),
+                       "tls_certificate %s: is in the list twice; each file once", certificate);
+        err = SP_ERR_INVALID;
+    }
     if (err == SP_OK)
         server->identities_len++;
     else
