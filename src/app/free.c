@@ -30,7 +30,7 @@ __attribute__((visibility("default"))) void *realloc(void *block, size_t size)
     size_t have = block != NULL ? malloc_usable_size(block) : 0;
     void *moved;
 
-    if (size <= have && size > 0)
+    if (size <= have && have > 0)
         explicit_bzero((char *)block + size, have - size);
     if (size <= have || have == 0 || have >= MAPPED)
         return __libc_realloc(block, size);
