@@ -5,7 +5,9 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import threading
+import time
 
 from common import ALICE, ECHO, passed
 from sp_rig import space
@@ -131,6 +133,54 @@ def test_idle_clients_hold_no_buffer(w):
         c.close()
     limit = 2048 if w.patience == 1 else 28 * 1024
     assert each < limit, "%.0f bytes of user memory for an idle client" % each
+
+
+class Allocations:
+    """Counts what a sallyport allocates: a library that it is started with (tests/rig/allocations.c) keeps the number in a file."""
+
+    def __init__(self, w):
+        self._path = os.path.join(w.folder, "allocations")
+        with open(self._path, "wb") as f:
+            f.write(bytes(8))
+        build = os.path.dirname(w.binary)
+        linked = subprocess.run(["ldd", w.binary], stdout=subprocess.PIPE, check=True).stdout.decode()
+        sanitizer = re.findall(r"=> (\S+/lib[at]san\S+)", linked)         # wants to be the first
+        self.variables = {"ALLOCATIONS": self._path, "LD_PRELOAD": " ".join(sanitizer + [os.path.join(build, "tests", "allocations.so")])}
+
+    def count(self):
+        with open(self._path, "rb") as f:
+            return int.from_bytes(f.read(), sys.byteorder)
+
+
+def allocations_of_hits(w, count, log):
+    """How many there are while so many cached requests go over one kept connection, and over those of the origin that stand;
+    and how long that took."""
+    allocations, config = Allocations(w), w.config()
+    config.log["level"] = "warning"
+    if not log:
+        config.log["access"] = ""
+    w.start(config, env=allocations.variables)
+    begun = allocations.count()
+    assert begun > 1000, "it cannot have started with %d allocations: nothing is counted" % begun
+    with w.wire() as c:
+        ask = lambda: passed(c.ask("GET", "http://origin.corp.test/", auth=ALICE))
+        for _ in range(100):                   # what is taken once, is taken
+            ask()
+        before, clock = allocations.count(), time.monotonic()
+        for _ in range(count):
+            ask()
+        return allocations.count() - before, time.monotonic() - clock
+
+
+def test_a_cached_request_on_a_kept_connection_allocates_nothing(w):
+    taken, _ = allocations_of_hits(w, 1000, log=False)
+    assert taken == 0, "%d allocations for 1,000 requests" % taken
+
+
+def test_access_lines_are_allocated_by_the_batch(w):
+    """A batch holds 32 KiB, which is some 80 lines, or those of a fifth of a second."""
+    taken, seconds = allocations_of_hits(w, 1000, log=True)
+    assert 0 < taken <= 20 + 5 * seconds, "%d allocations for 1,000 requests and their lines in %.1f s" % (taken, seconds)
 
 
 class Reader:

@@ -141,7 +141,7 @@ class Proxy:
         path = self.config.log.get(name, "-")
         if not os.path.isabs(path):
             path = os.path.join(self.folder, path)
-        if not os.path.exists(path):
+        if not os.path.isfile(path):
             return ""
         with open(path, encoding="utf-8", errors="replace") as f:
             return f.read()
