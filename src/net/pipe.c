@@ -6,21 +6,56 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* One splice moves at most this much. The kernel lets an unprivileged process have 64 MiB of pipes
- * in all (pipe-user-pages-soft) before it gives it the smallest ones only. */
+/* One splice moves at most this much. A large pipe makes long bodies cheaper by more than a third.
+ * But the kernel lets an unprivileged user have 64 MiB of pipes in all (pipe-user-pages-soft, by
+ * their size, full or not) before it gives out the smallest ones only, and a slow reader may keep
+ * its pipe for long. So a few in the whole process are large; whoever comes while these are out
+ * gets one that is not. */
+#define PIPE_LARGE      (1024 * 1024) /* what pipe-max-size lets everybody have */
 #define PIPE_SIZE       (256 * 1024)
+#define PIPES_LARGE_MAX 16u
 #define PIPE_STOCK_MAX  32
 #define PIPE_SIZE_LEAST 4096 /* one page: what a pipe has at the very least */
+
+static atomic_uint pipes_large; /* of all loops, in their stocks and out of them */
+
+static bool is_large(size_t capacity)
+{
+    return capacity > PIPE_SIZE;
+}
+
+/* False: there are enough, or the kernel grants no such size. */
+static bool make_large(int fd)
+{
+    if (atomic_fetch_add_explicit(&pipes_large, 1, memory_order_relaxed) < PIPES_LARGE_MAX &&
+        fcntl(fd, F_SETPIPE_SZ, PIPE_LARGE) >= 0)
+        return true;
+    (void)atomic_fetch_sub_explicit(&pipes_large, 1, memory_order_relaxed);
+    return false;
+}
+
+/* What the kernel grants: at the user's limit a smaller one serves too. */
+static size_t grow(int fd)
+{
+    int size;
+
+    if (make_large(fd))
+        return PIPE_LARGE;
+    size = fcntl(fd, F_SETPIPE_SZ, PIPE_SIZE);
+    if (size < 0)
+        size = fcntl(fd, F_GETPIPE_SZ);
+    return size > 0 ? (size_t)size : PIPE_SIZE_LEAST;
+}
 
 static struct sp_pipe *pipe_open(void)
 {
     struct sp_pipe *pipe = malloc(sizeof(*pipe));
     int fds[2];
-    int size;
 
     if (pipe == NULL)
         return NULL;
@@ -28,11 +63,7 @@ static struct sp_pipe *pipe_open(void)
         free(pipe);
         return NULL;
     }
-    size = fcntl(fds[1], F_SETPIPE_SZ, PIPE_SIZE);
-    if (size < 0) /* the user's limit is reached: a smaller one serves too */
-        size = fcntl(fds[1], F_GETPIPE_SZ);
-    *pipe = (struct sp_pipe){
-        .rd = fds[0], .wr = fds[1], .capacity = size > 0 ? (size_t)size : PIPE_SIZE_LEAST};
+    *pipe = (struct sp_pipe){.rd = fds[0], .wr = fds[1], .capacity = grow(fds[1])};
     return pipe;
 }
 
@@ -40,6 +71,8 @@ static void pipe_close(struct sp_pipe *pipe)
 {
     close(pipe->rd);
     close(pipe->wr);
+    if (is_large(pipe->capacity))
+        (void)atomic_fetch_sub_explicit(&pipes_large, 1, memory_order_relaxed);
     free(pipe);
 }
 

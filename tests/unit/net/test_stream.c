@@ -536,6 +536,42 @@ static void an_empty_pipe_is_kept_for_the_next(void **state)
     test_loop_end(&loop);
 }
 
+/* Slow readers hold their pipes: of many only some are large, and what is closed makes room for
+ * others. */
+static void only_a_few_pipes_are_large(void **state)
+{
+    enum { LEN = 40 };
+    struct sp_loop *loop = test_loop_new(NULL);
+    struct sp_pipe *pipes[LEN];
+    size_t largest = 0;
+    unsigned large = 0;
+    (void)state;
+
+    for (size_t i = 0; i < LEN; i++) {
+        pipes[i] = sp_pipe_take(loop);
+        assert_non_null(pipes[i]);
+        assert_true(pipes[i]->capacity >= 4096);
+        assert_true(fcntl(pipes[i]->rd, F_GETPIPE_SZ) >= (int)pipes[i]->capacity);
+        largest = pipes[i]->capacity > largest ? pipes[i]->capacity : largest;
+    }
+    for (size_t i = 0; i < LEN; i++)
+        large += pipes[i]->capacity == largest;
+    assert_in_range(large, 1, LEN / 2);
+    for (size_t i = 0; i < LEN; i++) {
+        pipes[i]->filled = 1; /* not kept */
+        sp_pipe_give(loop, &pipes[i]);
+    }
+    for (size_t i = 0; i < LEN; i++) {
+        pipes[i] = sp_pipe_take(loop);
+        assert_non_null(pipes[i]);
+        large -= pipes[i]->capacity == largest;
+    }
+    assert_int_equal(large, 0);
+    for (size_t i = 0; i < LEN; i++)
+        sp_pipe_give(loop, &pipes[i]);
+    test_loop_end(&loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -557,6 +593,7 @@ int main(void)
         cmocka_unit_test(spliced_bytes_arrive_equal_and_in_order),
         cmocka_unit_test(a_splice_from_an_empty_socket_waits_for_its_edge),
         cmocka_unit_test(an_empty_pipe_is_kept_for_the_next),
+        cmocka_unit_test(only_a_few_pipes_are_large),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
