@@ -29,6 +29,12 @@ static struct {
 
 /* ---- the keys ---- */
 
+/* Callers read the clock before they have the lock: a key may have been made since. */
+static uint64_t age_ms(const struct sp_tls_ticket_key *key, uint64_t now_ms)
+{
+    return now_ms > key->made_ms ? now_ms - key->made_ms : 0;
+}
+
 /* Under the lock. */
 static enum sp_err rotate(uint64_t now_ms)
 {
@@ -51,7 +57,7 @@ enum sp_err sp_tls_ticket_key_newest(uint64_t now_ms, struct sp_tls_ticket_key *
     enum sp_err err = SP_OK;
 
     pthread_mutex_lock(&ring.lock);
-    if (ring.keys[0].made_ms == 0 || now_ms - ring.keys[0].made_ms >= KEY_SEALS_MS)
+    if (ring.keys[0].made_ms == 0 || age_ms(&ring.keys[0], now_ms) >= KEY_SEALS_MS)
         err = rotate(now_ms);
     if (err == SP_OK)
         *out = ring.keys[0];
@@ -68,7 +74,7 @@ bool sp_tls_ticket_key_find(const unsigned char name[16], uint64_t now_ms,
     for (size_t i = 0; i < KEYS_KEPT && !found; i++) {
         const struct sp_tls_ticket_key *key = &ring.keys[i];
 
-        found = key->made_ms != 0 && now_ms - key->made_ms < KEY_OPENS_MS &&
+        found = key->made_ms != 0 && age_ms(key, now_ms) < KEY_OPENS_MS &&
                 memcmp(key->name, name, sizeof(key->name)) == 0;
         if (found)
             *out = *key;
@@ -119,7 +125,7 @@ static int unseal(const unsigned char *name, const unsigned char *iv, EVP_CIPHER
     if (!set_mac(mac, key) ||
         EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv) != 1)
         return -1;
-    return now - key->made_ms < KEY_SEALS_MS ? 1 : 2; /* 2: and a ticket by a newer key */
+    return age_ms(key, now) < KEY_SEALS_MS ? 1 : 2; /* 2: and a ticket by a newer key */
 }
 
 static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,

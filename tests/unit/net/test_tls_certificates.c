@@ -308,6 +308,19 @@ static void a_key_seals_for_an_hour_and_opens_for_two(void **state)
     assert_false(sp_tls_ticket_key_find((const unsigned char *)"sixteen bytes...", now, &found));
 }
 
+/* Another worker has read the clock just before, and gets the lock after. */
+static void a_key_made_since_the_clock_was_read_is_the_newest(void **state)
+{
+    uint64_t now = UINT64_C(1) << 41;
+    struct sp_tls_ticket_key first, second, found;
+    (void)state;
+
+    assert_int_equal(sp_tls_ticket_key_newest(now, &first), SP_OK);
+    assert_int_equal(sp_tls_ticket_key_newest(now - 1, &second), SP_OK);
+    assert_memory_equal(&first, &second, sizeof(first));
+    assert_true(sp_tls_ticket_key_find(first.name, now - 1, &found));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +332,7 @@ int main(void)
         cmocka_unit_test(a_reload_that_keeps_the_certificate_keeps_its_sessions),
         cmocka_unit_test(a_session_does_not_outlive_its_certificate),
         cmocka_unit_test(a_key_seals_for_an_hour_and_opens_for_two),
+        cmocka_unit_test(a_key_made_since_the_clock_was_read_is_the_newest),
     };
 
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
