@@ -80,7 +80,8 @@ static void fill_server(struct sp_overview *o, const struct sp_server *server)
     static const char *const ends[] = {
         [SP_SERVER_RELOAD_OK] = "taken up",
         [SP_SERVER_RELOAD_REFUSED] = "refused: there is a fault in it, and the old one serves",
-        [SP_SERVER_RELOAD_INCOMPLETE] = "incomplete: a worker serves by the old one",
+        [SP_SERVER_RELOAD_INCOMPLETE] =
+            "refused: a worker had no means for it, and the old one serves",
     };
 
     switch (server->state) {
@@ -94,6 +95,7 @@ static void fill_server(struct sp_overview *o, const struct sp_server *server)
     o->started_wall_ms = server->started_wall_ms;
     o->config = server->loader->path;
     o->reload_well = server->last_reload == SP_SERVER_RELOAD_OK;
+    o->reload_faulty = server->last_reload == SP_SERVER_RELOAD_REFUSED;
     o->reload_wall_ms = server->reload_wall_ms;
     o->reload = server->reload_wall_ms != 0 ? ends[server->last_reload] : NULL;
     o->workers = server->workers_len - server->workers_ended;

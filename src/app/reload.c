@@ -191,7 +191,7 @@ static void note_end(struct sp_server *server, enum sp_server_reload_end end)
     server->reloads[end]++;
     server->last_reload = end;
     server->reload_wall_ms = sp_clock_wall_ms(&sp_clock_system);
-    if (end != SP_SERVER_RELOAD_REFUSED)
+    if (end == SP_SERVER_RELOAD_OK)
         server->loaded_wall_ms = server->reload_wall_ms;
 }
 

@@ -24,7 +24,7 @@ enum sp_server_state {
 enum sp_server_reload_end {
     SP_SERVER_RELOAD_OK,
     SP_SERVER_RELOAD_REFUSED,    /* a fault in it: nothing has changed */
-    SP_SERVER_RELOAD_INCOMPLETE, /* a worker could not take it up */
+    SP_SERVER_RELOAD_INCOMPLETE, /* a worker had no means to take it up, so none did */
     SP_SERVER_RELOAD_ENDS
 };
 

@@ -40,6 +40,8 @@ static struct {
     unsigned flushes;
     char flushed[64];
     bool refuse_reload;
+    const char *last_reload; /* on the status page */
+    bool reload_faulty;
     bool not_ready;
     bool close_on_drain;
     char word[64]; /* that was asked about, or is followed */
@@ -89,6 +91,8 @@ static void on_overview(void *owner, struct sp_overview *o)
     o->now_wall_ms = 1700000000000;
     o->started_wall_ms = o->loaded_wall_ms = o->now_wall_ms - 90000;
     o->config = "/etc/<b>\x1b\xff&";
+    o->reload = asked.last_reload;
+    o->reload_faulty = asked.reload_faulty;
     o->history = history;
     (void)snprintf(o->stuck, sizeof o->stuck, "worker 1 is <stuck>\"");
 }
@@ -352,6 +356,19 @@ static void the_status_page_is_whole_and_escapes_words(void **state)
     assert_has("&lt;b&gt;\\x1b\\xff&amp;");
     assert_has("</html>\n");
     assert_null(strstr(answer, "<stuck>"));
+}
+
+static void a_reload_that_lacked_means_has_another_remedy_than_a_faulty_one(void **state)
+{
+    (void)state;
+    asked.last_reload = "refused";
+    get("/");
+    assert_has("sallyport ctl reload");
+    assert_null(strstr(answer, "sallyport check"));
+    asked.reload_faulty = true;
+    get("/");
+    assert_has("sallyport check");
+    assert_null(strstr(answer, "sallyport ctl reload"));
 }
 
 static void head_has_the_length_and_no_body(void **state)
@@ -927,6 +944,7 @@ int main(void)
         TEST(metrics_are_served_in_prometheus_text),
         TEST(health_and_readiness_are_two_things),
         TEST(the_status_page_is_whole_and_escapes_words),
+        TEST(a_reload_that_lacked_means_has_another_remedy_than_a_faulty_one),
         TEST(head_has_the_length_and_no_body),
         TEST(a_query_is_ignored),
         TEST(everything_else_is_refused),
