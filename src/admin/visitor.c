@@ -12,27 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_loopback(const struct sp_addr *addr)
-{
-    static const uint8_t loopback6[16] = {[15] = 1};
-
-    return (sp_addr_is_v4(addr) && addr->ip[12] == 127) || memcmp(addr->ip, loopback6, 16) == 0;
-}
-
-static bool is_any(const struct sp_addr *addr)
-{
-    static const uint8_t any6[16] = {0};
-
-    return memcmp(addr->ip, any6, 16) == 0 ||
-           (sp_addr_is_v4(addr) && memcmp(addr->ip + 12, any6, 4) == 0);
-}
-
 enum sp_admin_reach sp_admin_reach(const struct sp_admin *admin)
 {
-    if (is_loopback(&admin->http_addr))
+    if (sp_addr_is_loopback(&admin->http_addr))
         return SP_ADMIN_LOCAL;
-    return is_any(&admin->http_addr) && admin->networks_len == 0 ? SP_ADMIN_UNNAMED
-                                                                 : SP_ADMIN_EXPOSED;
+    return sp_addr_is_unspecified(&admin->http_addr) && admin->networks_len == 0 ? SP_ADMIN_UNNAMED
+                                                                                 : SP_ADMIN_EXPOSED;
 }
 
 enum sp_err sp_admin_networks_set(struct sp_admin *admin, const struct sp_strings *names)
@@ -68,7 +53,7 @@ static bool addresses_of(const struct sp_admin_conn *conn, struct sp_addr *peer,
 static bool is_admitted(const struct sp_admin *admin, const struct sp_addr *peer,
                         const struct sp_addr *own)
 {
-    if (is_loopback(peer) || sp_addr_same_ip(peer, own))
+    if (sp_addr_is_loopback(peer) || sp_addr_same_ip(peer, own))
         return true;
     for (size_t i = 0; i < admin->networks_len; i++)
         if (sp_cidr_has(&admin->networks[i], peer))
@@ -120,7 +105,7 @@ const char *sp_admin_refusal(const struct sp_admin_conn *conn,
         return "it is not known who asks";
     if (!is_admitted(conn->admin, &peer, &own))
         return "only this machine is answered, and the networks in admin.http_from";
-    if (is_loopback(&own) && !is_for_us(request))
+    if (sp_addr_is_loopback(&own) && !is_for_us(request))
         return "here only by an address, as http://127.0.0.1, or as localhost";
     return NULL;
 }

@@ -5,16 +5,6 @@
 #include "util/addr.h"
 #include "util/span.h"
 
-#include <string.h>
-
-static bool is_any(const struct sp_addr *addr)
-{
-    static const uint8_t any4[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    static const uint8_t any6[16] = {0};
-
-    return memcmp(addr->ip, any4, 16) == 0 || memcmp(addr->ip, any6, 16) == 0;
-}
-
 /* The page for machines must not take (or hide behind) a port that people use as their proxy. */
 void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_snapshot *snapshot,
                         struct sp_config_faults *faults)
@@ -42,7 +32,8 @@ void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_sn
     listens = sp_proxy_snapshot_listens(snapshot, &len);
     for (size_t i = 0; i < len; i++)
         if (listens[i].addr.port == addr.port &&
-            (sp_addr_same_ip(&listens[i].addr, &addr) || is_any(&listens[i].addr) || is_any(&addr)))
+            (sp_addr_same_ip(&listens[i].addr, &addr) || sp_addr_is_unspecified(&listens[i].addr) ||
+             sp_addr_is_unspecified(&addr)))
             sp_config_fault(faults, block, "http", "the port of \"%s\" is taken by listen \"%s\"",
                             options->http, listens[i].title);
 }

@@ -58,14 +58,10 @@ static bool find_listener(struct visit *v)
 /* One that listens on every address is reached on the loopback. */
 static struct sp_addr reachable(const struct sp_addr *addr)
 {
-    static const uint8_t any4[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    static const uint8_t any6[16] = {0};
     struct sp_addr to = *addr;
 
-    if (memcmp(addr->ip, any4, sizeof(any4)) == 0) {
-        to.ip[12] = 127;
-        to.ip[15] = 1;
-    } else if (memcmp(addr->ip, any6, sizeof(any6)) == 0) {
+    if (sp_addr_is_unspecified(addr)) {
+        to.ip[12] = sp_addr_is_v4(addr) ? 127 : 0;
         to.ip[15] = 1;
     }
     return to;

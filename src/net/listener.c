@@ -267,14 +267,11 @@ static void greet(struct sp_listener *listener, struct sp_stream *stream,
 /* On a wildcard listener only the socket knows what the client connected to. */
 static struct sp_addr local_of(const struct sp_listener *listener, int fd)
 {
-    static const struct sp_addr any6;
-    static const struct sp_addr any4 = {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
     struct sp_addr local = listener->listen->addr;
     struct sockaddr_storage ss;
     socklen_t len = sizeof(ss);
 
-    if ((!sp_addr_same_ip(&local, &any6) && !sp_addr_same_ip(&local, &any4)) ||
-        getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
+    if (!sp_addr_is_unspecified(&local) || getsockname(fd, (struct sockaddr *)&ss, &len) != 0 ||
         sp_addr_from_sockaddr(&local, (struct sockaddr *)&ss) != SP_OK)
         return listener->listen->addr;
     return local;

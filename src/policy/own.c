@@ -5,27 +5,6 @@
 
 #include <ifaddrs.h>
 #include <stdlib.h>
-#include <string.h>
-
-static bool is_unspecified(const struct sp_addr *addr)
-{
-    static const uint8_t zeros[16];
-    static const uint8_t v4_zeros[4];
-
-    if (sp_addr_is_v4(addr))
-        return memcmp(addr->ip + 12, v4_zeros, sizeof(v4_zeros)) == 0;
-    return memcmp(addr->ip, zeros, sizeof(zeros)) == 0;
-}
-
-/* All of 127.0.0.0/8 reaches this machine, configured or not. */
-static bool is_loopback(const struct sp_addr *addr)
-{
-    static const uint8_t v6_loopback[16] = {[15] = 1};
-
-    if (sp_addr_is_v4(addr))
-        return addr->ip[12] == 127;
-    return memcmp(addr->ip, v6_loopback, sizeof(v6_loopback)) == 0;
-}
 
 static size_t count(const struct ifaddrs *list)
 {
@@ -66,7 +45,7 @@ enum sp_err sp_own_collect(struct sp_own *own, const struct sp_addr *listeners,
         return SP_ERR_NOMEM;
     for (size_t i = 0; i < listeners_len; i++) {
         own->listeners[i] = listeners[i];
-        unspecified = unspecified || is_unspecified(&listeners[i]);
+        unspecified = unspecified || sp_addr_is_unspecified(&listeners[i]);
     }
     own->listeners_len = listeners_len;
     return unspecified ? collect_local(own) : SP_OK;
@@ -81,7 +60,7 @@ void sp_own_fini(struct sp_own *own)
 
 static bool is_local(const struct sp_own *own, const struct sp_addr *addr)
 {
-    if (is_loopback(addr))
+    if (sp_addr_is_loopback(addr))
         return true;
     for (size_t i = 0; i < own->local_len; i++) {
         if (sp_addr_same_ip(&own->local[i], addr))
@@ -99,9 +78,9 @@ bool sp_own_is(const struct sp_own *own, const struct sp_addr *addr, uint16_t po
 
         if (listener->port != port)
             continue;
-        if (is_unspecified(addr) || sp_addr_same_ip(listener, addr))
+        if (sp_addr_is_unspecified(addr) || sp_addr_same_ip(listener, addr))
             return true;
-        if (is_unspecified(listener) && is_local(own, addr))
+        if (sp_addr_is_unspecified(listener) && is_local(own, addr))
             return true;
     }
     return false;

@@ -31,6 +31,21 @@ static void set_v4(struct sp_addr *addr, const void *four)
     memcpy(addr->ip + sizeof(v4_prefix), four, 4);
 }
 
+bool sp_addr_is_loopback(const struct sp_addr *addr)
+{
+    static const uint8_t six[16] = {[15] = 1};
+
+    return sp_addr_is_v4(addr) ? addr->ip[12] == 127 : memcmp(addr->ip, six, sizeof(six)) == 0;
+}
+
+bool sp_addr_is_unspecified(const struct sp_addr *addr)
+{
+    static const uint8_t zeros[16];
+    size_t prefix = sp_addr_is_v4(addr) ? sizeof(v4_prefix) : 0;
+
+    return memcmp(addr->ip + prefix, zeros, sizeof(zeros) - prefix) == 0;
+}
+
 enum sp_err sp_addr_from_sockaddr(struct sp_addr *addr, const struct sockaddr *sa)
 {
     struct sockaddr_in in;

@@ -24,6 +24,10 @@ struct sp_cidr {
 
 bool sp_addr_is_v4(const struct sp_addr *addr);
 bool sp_addr_same_ip(const struct sp_addr *a, const struct sp_addr *b);
+/* All of 127.0.0.0/8, and ::1. */
+bool sp_addr_is_loopback(const struct sp_addr *addr);
+/* 0.0.0.0 or ::, which for a listener is every address of the machine. */
+bool sp_addr_is_unspecified(const struct sp_addr *addr);
 enum sp_err sp_addr_from_sockaddr(struct sp_addr *addr, const struct sockaddr *sa) SP_MUST_CHECK;
 /* Returns the length to give to bind(2) or connect(2). */
 socklen_t sp_addr_to_sockaddr(const struct sp_addr *addr, struct sockaddr_storage *ss_out);

@@ -21,13 +21,6 @@ static bool copy_text(char *out, size_t cap, const char *text)
     return true;
 }
 
-static bool is_loopback(const struct sp_addr *addr)
-{
-    static const uint8_t six[16] = {[15] = 1};
-
-    return sp_addr_is_v4(addr) ? addr->ip[12] == 127 : memcmp(addr->ip, six, sizeof(six)) == 0;
-}
-
 static enum sp_err take_host(struct sp_ldap_uri *uri, const LDAPURLDesc *url, const char **why_out)
 {
     struct sp_span host = sp_span_cstr(url->lud_host != NULL ? url->lud_host : "");
@@ -50,7 +43,7 @@ static enum sp_err take_host(struct sp_ldap_uri *uri, const LDAPURLDesc *url, co
              : uri->scheme == SP_LDAP_TLS ? LDAPS_PORT
                                           : LDAP_PORT);
     uri->literal = sp_addr_parse_ip(&addr, host) == SP_OK;
-    uri->loopback = uri->literal ? is_loopback(&addr)
+    uri->loopback = uri->literal ? sp_addr_is_loopback(&addr)
                                  : sp_span_eq_nocase(host, SP_SPAN_LIT("localhost"));
     return SP_OK;
 }

@@ -172,9 +172,34 @@ static void networks_with_bits_past_the_prefix_are_refused(void **state)
         assert_int_equal(sp_cidr_parse(&cidr, sp_span_cstr(bad[i])), SP_ERR_INVALID);
 }
 
+static void loopback_and_unspecified_addresses_are_told_in_either_family(void **state)
+{
+    static const struct {
+        const char *text;
+        bool loopback, unspecified;
+    } all[] = {
+        {"127.0.0.1", true, false},        {"127.255.0.9", true, false},
+        {"::ffff:127.0.0.1", true, false}, {"::1", true, false},
+        {"0.0.0.0", false, true},          {"::", false, true},
+        {"::ffff:0.0.0.0", false, true},   {"128.0.0.1", false, false},
+        {"0.0.0.1", false, false},         {"::2", false, false},
+        {"::127.0.0.1", false, false},     {"10.0.0.127", false, false},
+        {"7f00::1", false, false},         {"::ffff:0:0:1", false, false},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct sp_addr addr = ip(all[i].text);
+
+        assert_int_equal(sp_addr_is_loopback(&addr), all[i].loopback);
+        assert_int_equal(sp_addr_is_unspecified(&addr), all[i].unspecified);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loopback_and_unspecified_addresses_are_told_in_either_family),
         cmocka_unit_test(addresses_that_other_parsers_read_otherwise_are_refused),
         cmocka_unit_test(a_mapped_address_is_the_ipv4_address),
         cmocka_unit_test(text_and_back_is_the_same_address),
