@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAPPED (128u * 1024) /* such blocks may be mappings of their own */
-
 /* The C library's own functions, which it exports for this. */
 void __libc_free(void *block);
 void *__libc_realloc(void *block, size_t size);
@@ -24,15 +22,16 @@ __attribute__((visibility("default"))) void free(void *block)
     __libc_free(block);
 }
 
-/* A block that moves leaves nothing behind. Where it is a mapping the kernel moves its pages. */
+/* A block that grows moves, and one that shrinks stays; neither leaves anything behind, nor does
+ * one that shrinks to nothing, which the C library frees. */
 __attribute__((visibility("default"))) void *realloc(void *block, size_t size)
 {
     size_t have = block != NULL ? malloc_usable_size(block) : 0;
     void *moved;
 
-    if (size <= have && have > 0)
+    if (size < have)
         explicit_bzero((char *)block + size, have - size);
-    if (size <= have || have == 0 || have >= MAPPED)
+    if (size <= have || have == 0)
         return __libc_realloc(block, size);
     moved = malloc(size);
     if (moved == NULL)
