@@ -214,6 +214,7 @@ static void on_looked(struct sp_work *work)
 static void begin(struct sp_auth_health *health, struct record *r, const struct sp_plan_backend *b)
 {
     struct look *look = calloc(1, sizeof(*look));
+    uint64_t unanswered = sp_stats_auth_count(b->series, SP_COUNT_UNAVAILABLE);
 
     if (look == NULL)
         return; /* the next tick tries again */
@@ -224,11 +225,11 @@ static void begin(struct sp_auth_health *health, struct record *r, const struct 
     look->backend = b;
     look->plan = sp_auth_plan_ref(health->plan);
     health->out++;
-    r->unanswered = sp_stats_auth_count(b->series, SP_COUNT_UNAVAILABLE);
     if (sp_work_start(health->loop, &look->work) != SP_OK) {
-        look_free(look);
+        look_free(look); /* the next tick tries again */
         return;
     }
+    r->unanswered = unanswered;
     r->out = true;
 }
 
