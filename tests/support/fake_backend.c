@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define WORLDS_MAX 8u
 
@@ -371,6 +372,19 @@ static enum sp_err step(struct sp_auth_op *base, struct sp_span token,
     return SP_OK;
 }
 
+static void look(struct sp_auth_config *config, struct sp_auth_looking *looking)
+{
+    struct fake_world *world = config->world;
+    bool ill = world->ill;
+    const struct sp_auth_sight sight = {
+        .server = "fake://1", .well = !ill, .words = ill ? "it is ill" : NULL, .micros = 7};
+
+    world->looks++;
+    while (world->look_hold && !atomic_load(looking->stop))
+        usleep(1000);
+    looking->seen(looking, &sight);
+}
+
 static const char *const persist_words[] = {"connection", "request", NULL};
 
 static const struct sp_option options[] = {
@@ -388,6 +402,7 @@ static const struct sp_option options[] = {
         .options_size = sizeof(struct fake_options), .configure = configure, .release = release, \
         .traits = traits, .refresh = refresh, .name_of = (named), .open = open_backend,          \
         .close = close_backend, .start = start, .step = step, .cancel = cancel, .free = end_op,  \
+        .look = look,                                                                            \
     }
 
 const struct sp_auth_backend_ops fake_password_ops = FAKE_OPS(

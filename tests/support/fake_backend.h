@@ -34,6 +34,9 @@ struct fake_world {
     atomic_uint open;      /* backends open now */
     atomic_uint refreshed; /* calls of refresh */
     atomic_int asked_max;  /* most ops alive at once */
+    atomic_bool ill;       /* what a look sees */
+    atomic_bool look_hold; /* no look ends until this is false, or it is told to */
+    atomic_uint looks;     /* begun */
     char last_user[128];
 };
 
