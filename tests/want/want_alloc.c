@@ -9,14 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef WANT_SANITIZED
 #define REAL(name) __interceptor_##name
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define REAL(name) __interceptor_##name
-#endif
-#endif
-#ifndef REAL
+#else
 #define REAL(name) __libc_##name
 #endif
 
