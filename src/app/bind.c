@@ -87,8 +87,7 @@ static bool take_inherited(struct sp_app_sockets *sockets, const struct sp_addr 
         struct sp_app_inherited_socket *socket = &inherited->all[j];
         int fd = socket->fd;
 
-        if (fd < 0 || socket->addr.port != addr->port || socket->addr.scope != addr->scope ||
-            !sp_addr_same_ip(&socket->addr, addr))
+        if (fd < 0 || !sp_addr_same_socket(&socket->addr, addr))
             continue;
         socket->fd = -1;
         *shared_out = *shared_out && socket->shared;

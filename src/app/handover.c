@@ -56,8 +56,7 @@ void sp_app_inherited_take(struct sp_app_inherited *inherited)
 static bool is_wanted(const struct sp_addr *addr, const struct sp_listen *listens, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (listens[i].addr.port == addr->port && listens[i].addr.scope == addr->scope &&
-            sp_addr_same_ip(&listens[i].addr, addr))
+        if (sp_addr_same_socket(&listens[i].addr, addr))
             return true;
     return false;
 }

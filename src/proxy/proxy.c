@@ -79,8 +79,7 @@ const struct sp_listen *sp_epoch_find_listen(const struct sp_epoch *epoch,
     for (size_t i = 0; i < snapshot->listens_len; i++) {
         const struct sp_listen *listen = &snapshot->listens[i];
 
-        if (listen->addr.port == like->addr.port && listen->addr.scope == like->addr.scope &&
-            sp_addr_same_ip(&listen->addr, &like->addr))
+        if (sp_addr_same_socket(&listen->addr, &like->addr))
             return listen;
     }
     return NULL;

@@ -136,29 +136,17 @@ static bool listen_read(struct sp_listen *listen, const struct sp_config_block *
            listen_read_tls(listen, block, options, faults);
 }
 
-static bool same_socket(const struct sp_addr *a, const struct sp_addr *b)
-{
-    return a->port == b->port && a->scope == b->scope && sp_addr_same_ip(a, b);
-}
-
-static bool is_any(const struct sp_addr *addr)
-{
-    static const struct sp_addr any6;
-    static const struct sp_addr any4 = {.ip = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
-
-    return sp_addr_same_ip(addr, &any6) || sp_addr_same_ip(addr, &any4);
-}
-
 /* A wildcard has all addresses of its family already. */
 static bool overlaps(const struct sp_addr *a, const struct sp_addr *b)
 {
-    return a->port == b->port && sp_addr_is_v4(a) == sp_addr_is_v4(b) && (is_any(a) || is_any(b));
+    return a->port == b->port && sp_addr_is_v4(a) == sp_addr_is_v4(b) &&
+           (sp_addr_is_unspecified(a) || sp_addr_is_unspecified(b));
 }
 
 static bool is_apart(const struct sp_listen *listen, const struct sp_listen *other,
                      const struct sp_config_block *block, struct sp_config_faults *faults)
 {
-    if (same_socket(&other->addr, &listen->addr))
+    if (sp_addr_same_socket(&other->addr, &listen->addr))
         sp_config_fault(faults, block, NULL, "listen \"%s\" is the same address as listen \"%s\"",
                         listen->title, other->title);
     else if (overlaps(&other->addr, &listen->addr))

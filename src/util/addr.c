@@ -31,6 +31,11 @@ static void set_v4(struct sp_addr *addr, const void *four)
     memcpy(addr->ip + sizeof(v4_prefix), four, 4);
 }
 
+bool sp_addr_same_socket(const struct sp_addr *a, const struct sp_addr *b)
+{
+    return a->port == b->port && a->scope == b->scope && memcmp(a->ip, b->ip, sizeof(a->ip)) == 0;
+}
+
 bool sp_addr_is_loopback(const struct sp_addr *addr)
 {
     static const uint8_t six[16] = {[15] = 1};

@@ -24,6 +24,8 @@ struct sp_cidr {
 
 bool sp_addr_is_v4(const struct sp_addr *addr);
 bool sp_addr_same_ip(const struct sp_addr *a, const struct sp_addr *b);
+/* Address, scope and port: what two listeners cannot both have. */
+bool sp_addr_same_socket(const struct sp_addr *a, const struct sp_addr *b);
 /* All of 127.0.0.0/8, and ::1. */
 bool sp_addr_is_loopback(const struct sp_addr *addr);
 /* 0.0.0.0 or ::, which for a listener is every address of the machine. */

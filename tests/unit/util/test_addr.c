@@ -196,9 +196,26 @@ static void loopback_and_unspecified_addresses_are_told_in_either_family(void **
     }
 }
 
+static void a_socket_is_an_address_a_scope_and_a_port(void **state)
+{
+    struct sp_addr a = ip("fe80::1"), b = a;
+    (void)state;
+
+    assert_true(sp_addr_same_socket(&a, &b));
+    b.scope = 2;
+    assert_true(sp_addr_same_ip(&a, &b)); /* which takes an unknown scope for any */
+    assert_false(sp_addr_same_socket(&a, &b));
+    b = a;
+    b.port = 1;
+    assert_false(sp_addr_same_socket(&a, &b));
+    b = ip("fe80::2");
+    assert_false(sp_addr_same_socket(&a, &b));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_socket_is_an_address_a_scope_and_a_port),
         cmocka_unit_test(loopback_and_unspecified_addresses_are_told_in_either_family),
         cmocka_unit_test(addresses_that_other_parsers_read_otherwise_are_refused),
         cmocka_unit_test(a_mapped_address_is_the_ipv4_address),
