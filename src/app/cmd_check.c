@@ -40,7 +40,7 @@ static bool is_well(struct sp_app_loader *loader, struct sp_config_faults *fault
     bool well;
 
     if (config != NULL)
-        snapshot = sp_app_loader_compile(loader, config, NULL, faults);
+        snapshot = sp_app_loader_compile(loader, config, NULL, NULL, faults);
     well = snapshot != NULL;
     if (well)
         print_summary(loader, config);

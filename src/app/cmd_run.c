@@ -99,7 +99,7 @@ static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
         sp_config_words_unref(&words);
         return false;
     }
-    snapshot = sp_app_loader_compile(loader, config, NULL, faults);
+    snapshot = sp_app_loader_compile(loader, config, NULL, NULL, faults);
     sp_config_unref(&config);
     if (snapshot == NULL)
         sp_app_faults_print(faults);

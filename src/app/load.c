@@ -42,19 +42,22 @@ static void check_user(const struct sp_config *config, struct sp_config_faults *
 }
 
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
-                                                struct sp_config *config, const struct sp_log *log,
+                                                struct sp_config *config,
+                                                const struct sp_config *started,
+                                                const struct sp_log *log,
                                                 struct sp_config_faults *faults)
 {
     unsigned before = faults->count;
     struct sp_addr admin;
     struct sp_proxy_snapshot *snapshot = sp_proxy_snapshot_new(
-        config, admin_addr(config, &admin), sp_app_plugins_find, &loader->plugins, log, faults);
+        config, admin_addr(started != NULL ? started : config, &admin), sp_app_plugins_find,
+        &loader->plugins, log, faults);
 
     if (snapshot == NULL && faults->count == before)
         sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
     if (snapshot != NULL)
         sp_app_check_admin(config, snapshot, faults);
-    if (log == NULL) /* a process that serves has become it */
+    if (started == NULL) /* else the process has become it */
         check_user(config, faults);
     if (faults->count != before && snapshot != NULL)
         sp_proxy_snapshot_unref(&snapshot);

@@ -19,9 +19,13 @@ void sp_app_loader_init(struct sp_app_loader *loader, const char *path);
 /* NULL with faults added. */
 struct sp_config *sp_app_loader_read(struct sp_app_loader *loader,
                                      struct sp_config_faults *faults) SP_MUST_CHECK;
-/* Takes its own reference to `config`. NULL with faults added. Statistics are set up. */
+/* Takes its own reference to `config`. `started` is what the process serves by where only a restart
+ * takes up the new value; NULL: it does not serve yet. NULL with faults added. Statistics are set
+ * up. */
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
-                                                struct sp_config *config, const struct sp_log *log,
+                                                struct sp_config *config,
+                                                const struct sp_config *started,
+                                                const struct sp_log *log,
                                                 struct sp_config_faults *faults) SP_MUST_CHECK;
 /* check_admin.c: faults of the block `admin` against the rest. */
 void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_snapshot *snapshot,

@@ -27,7 +27,8 @@ bool sp_app_offline_open(struct sp_app_offline *offline, const char *path)
     if (set_up(offline))
         offline->config = sp_app_loader_read(&loader, &offline->faults);
     if (offline->config != NULL)
-        offline->snapshot = sp_app_loader_compile(&loader, offline->config, NULL, &offline->faults);
+        offline->snapshot = sp_app_loader_compile(&loader, offline->config, NULL, NULL,
+                                                  &offline->faults);
     return offline->snapshot != NULL;
 }
 

@@ -82,8 +82,7 @@ static bool has_listener(const struct sp_proxy_snapshot *snapshot, const struct 
     const struct sp_listen *have = sp_proxy_snapshot_listens(snapshot, &len);
 
     for (size_t i = 0; i < len; i++)
-        if (have[i].addr.port == addr->port && have[i].addr.scope == addr->scope &&
-            sp_addr_same_ip(&have[i].addr, addr))
+        if (sp_addr_same_socket(&have[i].addr, addr))
             return true;
     return false;
 }
@@ -120,7 +119,7 @@ static struct sp_proxy_snapshot *read_snapshot(struct sp_server *server,
 
     if (config == NULL)
         return NULL;
-    snapshot = sp_app_loader_compile(server->loader, config, &server->log, faults);
+    snapshot = sp_app_loader_compile(server->loader, config, server->started, &server->log, faults);
     if (snapshot != NULL) {
         listens = sp_proxy_snapshot_listens(snapshot, &len);
         if (sp_app_sockets_bind(sockets, config, listens, len, server->workers_len, NULL, is_new,

@@ -90,6 +90,21 @@ def test_the_proxy_is_no_way_to_its_own_pages(w):
         w._proxies.remove(p)
 
 
+def test_nor_is_it_after_a_reload_that_names_another_address(w):
+    """Only a restart takes that one up: until then the pages are where they were."""
+    config = w.config()
+    config.rule("there", to=["10.99.0.0/16"], ports=["3180", "3181"], users=["alice"])
+    config.admin["http"] = w.proxy_address + ":3180"
+    p = w.start(config)
+    config.admin["http"] = w.proxy_address + ":3181"
+    config.write()
+    assert w.command("ctl", "-c", p.path, "reload")[0] == 0
+    p.log_says("event=restart_needed block=admin key=http ")
+    p.log_says("event=reloaded")
+    answered(w.proxy_address + ":3180")
+    own(ask(w, "http://%s:3180/metrics" % w.proxy_address, auth=ALICE), 403, "denied")
+
+
 def test_what_is_no_network_is_a_fault(w):
     config = w.config()
     config.admin["http_from"] = ["10.0.0.0/8", "prometheus.corp.test"]

@@ -226,7 +226,7 @@ static void load_under_want(void *state)
     want_begin();
     config = sp_app_loader_read(&test.loader, &faults);
     if (config != NULL)
-        snapshot = sp_app_loader_compile(&test.loader, config, &test.log, &faults);
+        snapshot = sp_app_loader_compile(&test.loader, config, NULL, &test.log, &faults);
     failed = want_end();
     if (snapshot == NULL && !failed)
         fail_msg("%.*s", SP_SPAN_ARG(sp_buf_span(&faults.text)));
