@@ -28,7 +28,9 @@ struct sp_listen {
     unsigned index; /* position in the configuration */
 };
 
-/* Bind and listen on one descriptor. SP_ERR_IO: errno tells. Main thread. */
+#define SP_LISTEN_BACKLOG 4096 /* connections that wait to be accepted, at most */
+
+/* listen_socket.c: bind and listen on one descriptor. SP_ERR_IO: errno tells. Main thread. */
 enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out) SP_MUST_CHECK;
 /* A socket that somebody else has bound (systemd, or the process before this one): listens on an
  * address? Then it is made ready for sp_listener_open. `shared_out`: further sockets may be bound
