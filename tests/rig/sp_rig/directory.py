@@ -229,7 +229,8 @@ class Directories:
         return sum(1 for line in self._lines(server) if wanted.lower() in line.lower())
 
     def searches(self, server=None):
-        return [line for line in self._lines(server) if " SRCH base=" in line]
+        """For people and groups; not the looks at whether a server is well, which come by themselves."""
+        return [line for line in self._lines(server) if " SRCH base=" in line and ' SRCH base="" scope=0' not in line]
 
     def restore(self):
         """Both serve again, as at the beginning."""
