@@ -255,7 +255,9 @@ static void drain(struct sp_ldap_conn *conn)
         if (conn->state == SP_LDAP_CONN_CLOSING)
             return; /* still ours: freed when its handle has closed */
     }
-    if (err == SP_ERR_CLOSED)
+    if (err == SP_ERR_TOO_LARGE)
+        sp_ldap_conn_lost(conn, "the server's answer has no end");
+    else if (err == SP_ERR_CLOSED)
         sp_ldap_conn_lost(conn, "the server closed the connection");
     else
         watch(conn);

@@ -78,7 +78,9 @@ enum sp_err sp_ldap_dial_wait_failed(struct sp_ldap_dialling *d, enum sp_err err
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_STOPPED, "given up: the backend is closing");
     if (err == SP_ERR_TIMEOUT)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_TIMEOUT, "no answer in time");
-    return sp_ldap_dial_fail(d, SP_LDAP_FAULT_LOST, "the server closed the connection");
+    return sp_ldap_dial_fail(d, SP_LDAP_FAULT_LOST,
+                             err == SP_ERR_TOO_LARGE ? "the server's answer has no end"
+                                                     : "the server closed the connection");
 }
 
 const char *sp_ldap_fault_text(enum sp_ldap_fault fault)

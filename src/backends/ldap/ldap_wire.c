@@ -19,11 +19,12 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define READ_AHEAD   8192
-#define UNSENT_MAX   (1024u * 1024u) /* a server that takes nothing while so much waits is gone */
-#define HELD_MAX     16384u          /* more than this is not held, it goes out at once */
-#define INCOMING_MAX (8u * 1024u * 1024u) /* of one answer; a group entry may be large */
-#define STOP_LOOK_MS 100                  /* how soon a waiting pool thread sees *stop */
+#define READ_AHEAD     8192
+#define UNSENT_MAX     (1024u * 1024u) /* a server that takes nothing while so much waits is gone */
+#define HELD_MAX       16384u          /* more than this is not held, it goes out at once */
+#define INCOMING_MAX   (2u * 1024u * 1024u) /* of one message; a group entry may be large */
+#define UNANSWERED_MAX (4u * 1024u * 1024u) /* without the end of any answer */
+#define STOP_LOOK_MS   100                  /* how soon a waiting pool thread sees *stop */
 
 struct sp_ldap_wire {
     int fd;
@@ -35,6 +36,7 @@ struct sp_ldap_wire {
     bool full; /* the socket did not take all of `unsent` */
     bool dry;  /* the last read took all that the socket had */
     struct sp_buf unsent;
+    size_t unanswered; /* bytes read since the last whole answer */
     size_t in_start;
     size_t in_len;
     char in[READ_AHEAD];
@@ -113,6 +115,7 @@ static ssize_t fill(struct sp_ldap_wire *wire)
     if (got > 0) {
         wire->in_start = 0;
         wire->in_len = (size_t)got;
+        wire->unanswered += (size_t)got;
     }
     return got;
 }
@@ -375,9 +378,15 @@ enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_o
             return SP_ERR_CLOSED;
         if (dry && !wire->layered)
             return SP_ERR_AGAIN;
+        /* libldap bounds each message, but keeps a search's entries until its end, which never
+         * comes */
+        if (wire->unanswered > UNANSWERED_MAX)
+            return SP_ERR_TOO_LARGE;
         kind = ldap_result(wire->ld, LDAP_RES_ANY, LDAP_MSG_ALL, &at_once, message_out);
-        if (kind > 0)
+        if (kind > 0) {
+            wire->unanswered = 0;
             return SP_OK;
+        }
         strange = *message_out != NULL; /* by its tag no answer of LDAP */
         ldap_msgfree(*message_out);
         *message_out = NULL;

@@ -239,6 +239,63 @@ static void an_answer_with_an_impossible_tag_is_the_end(void **state)
     }
 }
 
+/* Entries of that search, as many as the socket takes. */
+static size_t server_floods(struct pair *p, int msgid)
+{
+    unsigned char entry[] = {
+        0x30, 0x0e, 2, 1, (unsigned char)msgid, 0x64, 9, 4, 5, 'c', 'n', '=', 'x', 'y', 0x30, 0};
+    ssize_t sent;
+    size_t all = 0;
+
+    while ((sent = send(p->server, entry, sizeof(entry), MSG_NOSIGNAL)) == (ssize_t)sizeof(entry))
+        all += sizeof(entry);
+    assert_int_equal(sent, -1);
+    return all;
+}
+
+static void an_answer_without_end_is_given_up(void **state)
+{
+    struct pair p = pair_new();
+    LDAPMessage *message = NULL;
+    enum sp_err err = SP_ERR_AGAIN;
+    int msgid = search(&p, "(uid=alice)");
+    size_t sent = 0;
+
+    (void)state;
+    while (err == SP_ERR_AGAIN && sent < (size_t)16 * 1024 * 1024) {
+        sent += server_floods(&p, msgid);
+        err = sp_ldap_wire_next(p.wire, &message);
+    }
+    assert_int_equal(err, SP_ERR_TOO_LARGE);
+    assert_true(sent < (size_t)8 * 1024 * 1024);
+    pair_free(&p);
+}
+
+static void long_answers_one_after_another_are_no_flood(void **state)
+{
+    struct pair p = pair_new();
+
+    (void)state;
+    for (size_t sent = 0; sent < (size_t)8 * 1024 * 1024;) {
+        int msgid = search(&p, "(uid=alice)");
+        char asked[4096];
+        LDAPMessage *message = NULL;
+        enum sp_err err = SP_ERR_AGAIN;
+
+        (void)server_finds(&p, asked, sizeof(asked));
+        if (msgid > 127)
+            break; /* server_answers knows short ids */
+        for (unsigned i = 0; i < 4; i++) {
+            sent += server_floods(&p, msgid);
+            err = sp_ldap_wire_next(p.wire, &message);
+            assert_int_equal(err, SP_ERR_AGAIN);
+        }
+        server_answers(&p, msgid);
+        expect_answer(&p, msgid);
+    }
+    pair_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -250,6 +307,8 @@ int main(void)
         cmocka_unit_test(answers_come_one_by_one_or_together),
         cmocka_unit_test(the_end_is_seen_after_the_last_answer),
         cmocka_unit_test(an_answer_with_an_impossible_tag_is_the_end),
+        cmocka_unit_test(an_answer_without_end_is_given_up),
+        cmocka_unit_test(long_answers_one_after_another_are_no_flood),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
