@@ -20,8 +20,10 @@ struct sp_admin_conn; /* who asks, where the answer comes later */
  * its own, and may be NULL: then the answer is that it cannot be done. Words for the asker may be
  * appended to `words`, whole lines. */
 struct sp_admin_events {
-    /* Read the configuration anew. False: refused, and nothing has changed. */
-    bool (*reload)(void *owner, struct sp_buf *words);
+    /* Read the configuration anew: sp_admin_answer comes once, in a later turn, when it is known
+     * what came of it, unless it is forgotten. NULL: nothing has changed, `words` say why. */
+    void *(*reload)(void *owner, struct sp_admin_conn *asker, struct sp_buf *words);
+    void (*forget_reload)(void *owner, void *reload); /* its asker has gone */
     /* Stop accepting, let what runs finish, end. */
     void (*drain)(void *owner);
     /* Forget one user (verdicts, groups, a block), or with an absent user everything. */
@@ -58,8 +60,8 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
                           const struct sp_log *log, struct sp_admin **admin_out) SP_MUST_CHECK;
 /* Stops listening, cuts what is open; the rest of it happens on the loop. NULL is harmless. */
 void sp_admin_close(struct sp_admin **admin);
-/* What was gathered for that asker. Copied. */
-void sp_admin_answer(struct sp_admin_conn *asker, struct sp_span words);
+/* What that asker waits for. Copied. */
+void sp_admin_answer(struct sp_admin_conn *asker, bool well, struct sp_span words);
 #define SP_ADMIN_GATHER_MS 5000
 /* Something has come for those who follow. */
 void sp_admin_wake(struct sp_admin *admin);
@@ -68,7 +70,7 @@ void sp_admin_wake(struct sp_admin *admin);
 
 /* The protocol: one line of words from the client; an answer that begins with "ok\n" or "no\n",
  * then text, up to the end of the stream.
- * `sessions` answers when every worker has, or has been waited for long enough.
+ * `sessions` and `reload` answer when every worker has, or has been waited for long enough.
  * `trace` answers "ok\n" at once, and lines as they come, until the client closes. */
 #define SP_ADMIN_LINE_MAX 1024
 #define SP_ADMIN_OK       "ok\n"

@@ -20,7 +20,7 @@ enum sp_admin_kind { SP_ADMIN_HTTP, SP_ADMIN_CONTROL };
 
 enum sp_admin_conn_state {
     SP_ADMIN_CONN_READING,   /* the question is not whole */
-    SP_ADMIN_CONN_GATHERING, /* the answer comes in a later turn */
+    SP_ADMIN_CONN_WAITING,   /* the answer comes in a later turn */
     SP_ADMIN_CONN_WRITING,   /* the answer is on its way */
     SP_ADMIN_CONN_FOLLOWING, /* lines are told as they come, until the other end closes */
     SP_ADMIN_CONN_ENDING,    /* all is written: the other end closes, or time runs out */
@@ -45,7 +45,8 @@ struct sp_admin_conn {
     bool peer_done;   /* the other end has closed its side: no more will come */
     bool writing;     /* FOLLOWING: what is in `out` is on its way */
     void *follow;     /* FOLLOWING: the server's */
-    void *gathering;  /* GATHERING: the server's */
+    void *later;      /* WAITING: the server's, until it answers */
+    void (*forget)(void *owner, void *later);
     char in[SP_ADMIN_HEAD_MAX];
     size_t in_len;
     struct sp_http_parser *parser; /* HTTP only */
@@ -104,8 +105,8 @@ const char *sp_admin_refusal(const struct sp_admin_conn *conn,
 
 /* ---- pages.c, control.c ---- */
 /* Look at conn->in. True: the whole answer stands in conn->out (and if that failed for want of
- * memory, out is empty), or its beginning, where conn->follow or conn->gathering is set. False:
- * more bytes are needed. */
+ * memory, out is empty), or its beginning where conn->follow is set, or nothing yet where
+ * conn->later is. False: more bytes are needed. */
 bool sp_admin_http_answer(struct sp_admin_conn *conn);
 bool sp_admin_control_answer(struct sp_admin_conn *conn);
 

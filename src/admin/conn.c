@@ -6,6 +6,8 @@
  * system). Who is answered over HTTP is visitor.c's. */
 #include "admin/admin_priv.h"
 
+#include "util/span.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,11 +15,11 @@
 #include <unistd.h>
 
 static const bool may_enter[6][6] = {
-    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_GATHERING] = true,
+    [SP_ADMIN_CONN_READING] = {[SP_ADMIN_CONN_WAITING] = true,
                                [SP_ADMIN_CONN_WRITING] = true,
                                [SP_ADMIN_CONN_FOLLOWING] = true,
                                [SP_ADMIN_CONN_CLOSING] = true},
-    [SP_ADMIN_CONN_GATHERING] = {[SP_ADMIN_CONN_WRITING] = true, [SP_ADMIN_CONN_CLOSING] = true},
+    [SP_ADMIN_CONN_WAITING] = {[SP_ADMIN_CONN_WRITING] = true, [SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_WRITING] = {[SP_ADMIN_CONN_ENDING] = true, [SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_FOLLOWING] = {[SP_ADMIN_CONN_CLOSING] = true},
     [SP_ADMIN_CONN_ENDING] = {[SP_ADMIN_CONN_CLOSING] = true},
@@ -54,9 +56,9 @@ void sp_admin_conn_close(struct sp_admin_conn *conn)
     if (conn->follow != NULL)
         conn->admin->events.unfollow(conn->admin->events.owner, conn->follow);
     conn->follow = NULL;
-    if (conn->gathering != NULL)
-        conn->admin->events.forget(conn->admin->events.owner, conn->gathering);
-    conn->gathering = NULL;
+    if (conn->later != NULL)
+        conn->forget(conn->admin->events.owner, conn->later);
+    conn->later = NULL;
     sp_list_remove(&conn->link);
     conn->admin->conns_len[conn->kind]--;
     uv_close((uv_handle_t *)&conn->timer, on_handle_closed);
@@ -109,21 +111,31 @@ static void answer(struct sp_admin_conn *conn)
 
 /* ---- an answer that comes later ---- */
 
-/* Whoever gathers has a deadline of his own; ours is behind it. */
-static void gather(struct sp_admin_conn *conn)
+void sp_admin_answer(struct sp_admin_conn *asker, bool well, struct sp_span words)
 {
-    conn_enter(conn, SP_ADMIN_CONN_GATHERING);
-    if (uv_timer_start(&conn->timer, on_deadline, conn->admin->deadline_ms, 0) != 0)
-        sp_admin_conn_close(conn);
-}
-
-void sp_admin_answer(struct sp_admin_conn *asker, struct sp_span words)
-{
-    assert(asker->state == SP_ADMIN_CONN_GATHERING);
-    asker->gathering = NULL;
-    if (sp_buf_append(&asker->out, words) != SP_OK)
+    assert(asker->state == SP_ADMIN_CONN_WAITING);
+    asker->later = NULL;
+    if (sp_buf_append(&asker->out, sp_span_cstr(well ? SP_ADMIN_OK : SP_ADMIN_NO)) != SP_OK ||
+        sp_buf_append(&asker->out, words) != SP_OK)
         sp_buf_reset(&asker->out);
     answer(asker);
+}
+
+static void on_no_answer(uv_timer_t *timer)
+{
+    struct sp_admin_conn *conn = timer->data;
+
+    conn->forget(conn->admin->events.owner, conn->later);
+    sp_admin_answer(conn, false,
+                    SP_SPAN_LIT("no answer in time: the log tells what becomes of it\n"));
+}
+
+/* Who gathers sessions has a deadline of his own; ours is behind it. */
+static void await(struct sp_admin_conn *conn)
+{
+    conn_enter(conn, SP_ADMIN_CONN_WAITING);
+    if (uv_timer_start(&conn->timer, on_no_answer, conn->admin->deadline_ms, 0) != 0)
+        sp_admin_conn_close(conn);
 }
 
 /* ---- following ---- */
@@ -192,7 +204,7 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
     if (read < 0) {
         conn->peer_done = true;
         if (conn->state != SP_ADMIN_CONN_WRITING &&
-            conn->state != SP_ADMIN_CONN_GATHERING) /* half-closed behind its question: fair */
+            conn->state != SP_ADMIN_CONN_WAITING) /* half-closed behind its question: fair */
             sp_admin_conn_close(conn);
         return;
     }
@@ -205,8 +217,8 @@ static void on_read(uv_stream_t *stream, ssize_t read, const uv_buf_t *buf)
         return;
     if (conn->follow != NULL && conn->out.len > 0)
         follow(conn);
-    else if (conn->gathering != NULL && conn->out.len > 0)
-        gather(conn);
+    else if (conn->later != NULL)
+        await(conn);
     else
         answer(conn);
 }

@@ -48,8 +48,9 @@ static bool run_sessions(struct sp_admin_conn *conn, struct sp_span word, struct
     (void)word;
     if (events->gather == NULL)
         return say(words, false, "this process has no sessions\n");
-    conn->gathering = events->gather(events->owner, conn, words);
-    return conn->gathering != NULL;
+    conn->forget = events->forget;
+    conn->later = events->gather(events->owner, conn, words);
+    return conn->later != NULL;
 }
 
 static bool run_flush(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
@@ -73,7 +74,9 @@ static bool run_reload(struct sp_admin_conn *conn, struct sp_span word, struct s
     (void)word;
     if (events->reload == NULL)
         return say(words, false, "this process cannot reload\n");
-    return events->reload(events->owner, words);
+    conn->forget = events->forget_reload;
+    conn->later = events->reload(events->owner, conn, words);
+    return conn->later != NULL;
 }
 
 static bool run_drain(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
@@ -166,6 +169,10 @@ bool sp_admin_control_answer(struct sp_admin_conn *conn)
         (void)say(&words, false, "a command is one line of text, and not a long one\n");
     else
         well = run_command(conn, line, &words);
+    if (conn->later != NULL) {
+        sp_buf_fini(&words);
+        return true;
+    }
     err = sp_buf_append(&conn->out, sp_span_cstr(well ? SP_ADMIN_OK : SP_ADMIN_NO));
     if (err == SP_OK)
         err = sp_buf_append(&conn->out, sp_buf_span(&words));

@@ -9,39 +9,17 @@
 
 #include <assert.h>
 
-struct waiting {
-    struct sp_buf *words;
-    enum sp_err err;
-};
-
-static void add_waiting(void *owner, const char *block, const char *key)
-{
-    struct waiting *waiting = owner;
-
-    if (waiting->err == SP_OK)
-        waiting->err = sp_buf_printf(waiting->words, "needs a restart: %s of %s\n", key, block);
-}
-
-static bool on_reload(void *owner, struct sp_buf *words)
+static void *on_reload(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
 {
     struct sp_server *server = owner;
-    bool at_rest = server->state == SP_SERVER_SERVING;
-    const char *text = "workers take up the new configuration\n";
-    struct waiting waiting = {words, SP_OK};
-    bool well = true;
 
     sp_log_info(&server->log, "event=reload_asked by=ctl");
-    sp_server_reload(server);
-    if (!at_rest) {
-        text = "a reload is under way; another one follows it\n";
-    } else if (server->state == SP_SERVER_SERVING) {
-        text = "refused, and nothing has changed: the log and `sallyport check` say why\n";
-        well = false;
-    }
-    waiting.err = sp_buf_append(words, sp_span_cstr(text));
-    if (at_rest && well)
-        sp_server_each_waiting(server, add_waiting, &waiting);
-    return waiting.err == SP_OK && well;
+    return sp_server_reload_for(server, asker, words);
+}
+
+static void on_forget_reload(void *owner, void *reload)
+{
+    sp_server_reload_forget(owner, reload);
 }
 
 static void on_drain(void *owner)
@@ -143,7 +121,7 @@ void sp_server_on_traced(void *owner)
 
 static void on_gathered(void *owner, struct sp_span lines)
 {
-    sp_admin_answer(owner, lines);
+    sp_admin_answer(owner, true, lines);
 }
 
 static void *on_gather(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
@@ -179,6 +157,7 @@ enum sp_err sp_server_control_open(struct sp_server *server)
     const struct sp_config_block *block = sp_config_one(sp_proxy_snapshot_config(server->snapshot),
                                                         "admin");
     const struct sp_admin_events events = {.reload = on_reload,
+                                           .forget_reload = on_forget_reload,
                                            .drain = on_drain,
                                            .flush = on_flush,
                                            .ready = sp_server_is_ready,

@@ -5,11 +5,19 @@
 
 #include "app/process.h"
 
+#include "util/span.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+#define WORDS_MAX 4096u
+#define REFUSED   "refused, and nothing has changed: the log and `sallyport check` say why\n"
+#define NO_MEANS \
+    "refused, and nothing has changed: a worker had no means to take it up; reload again\n"
 
 /* ---- what a reload cannot change ---- */
 
@@ -49,7 +57,10 @@ static bool is_same(const struct sp_option *option, const struct sp_config_block
     return true;
 }
 
-void sp_server_each_waiting(const struct sp_server *server, sp_server_waiting_cb found, void *owner)
+/* What the newest configuration changes and only a restart takes up. */
+typedef void (*waiting_cb)(void *owner, const char *block, const char *key);
+
+static void each_waiting(const struct sp_server *server, waiting_cb found, void *owner)
 {
     const struct sp_config *now = sp_proxy_snapshot_config(server->next != NULL ? server->next
                                                                                 : server->snapshot);
@@ -72,6 +83,75 @@ static void tell_waiting(void *owner, const char *block, const char *key)
                    "event=restart_needed block=%s key=%s detail=\"the new value is taken up by a "
                    "restart\"",
                    block, key);
+}
+
+/* ---- those who wait for what comes of it ---- */
+
+/* Owned by the server, in askers, until told or forgotten. */
+struct asker {
+    struct sp_list link;
+    struct sp_admin_conn *conn;
+    bool of_next; /* another reload was under way: theirs is the one behind it */
+};
+
+struct waiting {
+    struct sp_buf *words;
+    enum sp_err err;
+};
+
+static void add_waiting(void *owner, const char *block, const char *key)
+{
+    struct waiting *waiting = owner;
+
+    if (waiting->err == SP_OK)
+        waiting->err = sp_buf_printf(waiting->words, "needs a restart: %s of %s\n", key, block);
+}
+
+static void tell_asker(const struct sp_server *server, struct asker *asker, bool well,
+                       const char *what)
+{
+    struct sp_buf words;
+    struct waiting waiting = {&words, SP_OK};
+
+    sp_buf_init(&words, WORDS_MAX);
+    waiting.err = sp_buf_append(&words, sp_span_cstr(what));
+    if (well)
+        each_waiting(server, add_waiting, &waiting);
+    sp_list_remove(&asker->link);
+    /* words that there is no memory for are left out; the verdict stands */
+    sp_admin_answer(asker->conn, well, sp_buf_span(&words));
+    sp_buf_fini(&words);
+    free(asker);
+}
+
+/* Those of the reload that has ended; those of the next one go on waiting for it. */
+static void tell_askers(struct sp_server *server, bool well, const char *what)
+{
+    struct sp_list *node, *next;
+
+    for (node = server->askers.next; node != &server->askers; node = next) {
+        struct asker *asker = sp_container_of(node, struct asker, link);
+
+        next = node->next;
+        if (!asker->of_next)
+            tell_asker(server, asker, well, what);
+    }
+}
+
+void sp_server_reload_ends(struct sp_server *server)
+{
+    while (!sp_list_empty(&server->askers))
+        tell_asker(server, sp_container_of(server->askers.next, struct asker, link), false,
+                   "sallyport ends: nothing is reloaded\n");
+}
+
+void sp_server_reload_forget(struct sp_server *server, void *reload)
+{
+    struct asker *asker = reload;
+
+    (void)server;
+    sp_list_remove(&asker->link);
+    free(asker);
 }
 
 /* ---- the new snapshot ---- */
@@ -159,7 +239,7 @@ static void settle(struct sp_server *server, bool take)
 {
     server->replies_due = server->workers_len;
     if (take) {
-        sp_server_each_waiting(server, tell_waiting, server);
+        each_waiting(server, tell_waiting, server);
         apply_shared(server, sp_proxy_snapshot_config(server->next));
         forget_sockets(server->snapshot, server->next);
         sp_proxy_snapshot_unref(&server->snapshot);
@@ -203,7 +283,8 @@ static void tell_serving(const struct sp_server *server, const char *how)
     sp_process_tell(text);
 }
 
-void sp_server_reload(struct sp_server *server)
+/* False: refused. Also true where it is put off until the one under way is done. */
+static bool reload(struct sp_server *server)
 {
     struct sp_app_sockets sockets = {0};
     struct sp_proxy_snapshot *snapshot;
@@ -211,7 +292,7 @@ void sp_server_reload(struct sp_server *server)
 
     if (server->state != SP_SERVER_SERVING) {
         server->reload_again = true; /* at rest again, it is done; when ending, it is moot */
-        return;
+        return true;
     }
     tell_reloading();
     sp_config_faults_init(&faults);
@@ -229,6 +310,53 @@ void sp_server_reload(struct sp_server *server)
     }
     sp_app_sockets_fini(&sockets);
     sp_config_faults_fini(&faults);
+    return snapshot != NULL;
+}
+
+void sp_server_reload(struct sp_server *server)
+{
+    bool taken = reload(server);
+
+    (void)taken; /* the log says why not */
+}
+
+void *sp_server_reload_for(struct sp_server *server, struct sp_admin_conn *conn,
+                           struct sp_buf *words)
+{
+    const char *why = "there is no memory to wait for it: nothing has changed\n";
+    struct asker *asker = NULL;
+
+    if (server->state == SP_SERVER_DRAINING || server->state == SP_SERVER_ENDED)
+        why = "sallyport ends: nothing is reloaded\n";
+    else
+        asker = calloc(1, sizeof(*asker));
+    if (asker != NULL) {
+        asker->conn = conn;
+        asker->of_next = server->state != SP_SERVER_SERVING;
+        sp_list_push(&server->askers, &asker->link);
+        if (!reload(server)) {
+            why = REFUSED;
+            sp_server_reload_forget(server, asker);
+            asker = NULL;
+        }
+    }
+    if (asker == NULL && sp_buf_append(words, sp_span_cstr(why)) != SP_OK)
+        sp_buf_reset(words); /* the verdict says enough */
+    return asker;
+}
+
+/* Those who came while one was under way asked for this one. */
+void sp_server_reload_again(struct sp_server *server)
+{
+    struct sp_list *node;
+
+    if (!server->reload_again)
+        return;
+    server->reload_again = false;
+    SP_LIST_EACH (node, &server->askers)
+        sp_container_of(node, struct asker, link)->of_next = false;
+    if (!reload(server))
+        tell_askers(server, false, REFUSED);
 }
 
 /* While workers get ready, a drain may begin: it lets go of what they have. */
@@ -257,8 +385,6 @@ void sp_server_on_settled(void *owner)
     else
         sp_log_info(&server->log, "event=reloaded");
     tell_serving(server, server->apply_failed ? "; the last reload was refused, see the log" : "");
-    if (server->reload_again) {
-        server->reload_again = false;
-        sp_server_reload(server);
-    }
+    tell_askers(server, !server->apply_failed, server->apply_failed ? NO_MEANS : "reloaded\n");
+    sp_server_reload_again(server);
 }

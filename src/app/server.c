@@ -95,6 +95,7 @@ void sp_server_drain(struct sp_server *server)
         return;
     }
     sp_server_enter(server, SP_SERVER_DRAINING);
+    sp_server_reload_ends(server);
     sp_process_tell("STOPPING=1\nSTATUS=Draining: requests and tunnels may finish");
     sp_log_info(&server->log, "event=draining timeout_ms=%llu",
                 (unsigned long long)options->shutdown_timeout_ms);
@@ -125,10 +126,7 @@ static void on_up(void *owner)
     sp_log_info(&server->log, "event=ready workers=%u version=" SP_VERSION, server->workers_len);
     snprintf(text, sizeof(text), "READY=1\nSTATUS=Serving with %u workers", server->workers_len);
     sp_process_tell(text);
-    if (server->reload_again) {
-        server->reload_again = false;
-        sp_server_reload(server);
-    }
+    sp_server_reload_again(server);
 }
 
 static void on_ended(void *owner)
@@ -243,6 +241,7 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot **snap
 
     *snapshot = NULL;
     sp_timer_init(&server.watch_timer, on_watch);
+    sp_list_init(&server.askers);
     if (set_up(&server, sockets->workers) == SP_OK) {
         serve(&server, sockets);
         sp_log_info(&server.log, "event=ended well=%s", server.failed ? "false" : "true");

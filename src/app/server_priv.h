@@ -49,9 +49,10 @@ struct sp_server {
     unsigned workers_ended; /* are no more */
     bool failed;            /* a worker could not start, or ended unasked */
 
-    unsigned replies_due; /* of workers that take up a snapshot */
-    bool apply_failed;    /* one of them could not */
-    bool reload_again;    /* HUP came meanwhile */
+    unsigned replies_due;  /* of workers that take up a snapshot */
+    bool apply_failed;     /* one of them could not */
+    bool reload_again;     /* HUP came meanwhile */
+    struct sp_list askers; /* of a reload, who wait for what comes of it */
     uint64_t reloads[SP_SERVER_RELOAD_ENDS];
     enum sp_server_reload_end last_reload;
     uint64_t reload_wall_ms; /* when that was; 0: never */
@@ -106,13 +107,17 @@ enum sp_err sp_server_figures_register(struct sp_server *server) SP_MUST_CHECK;
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */
 void sp_server_reload(struct sp_server *server);
+/* The same, for somebody who waits: as struct sp_admin_events has it. */
+void *sp_server_reload_for(struct sp_server *server, struct sp_admin_conn *asker,
+                           struct sp_buf *words);
+void sp_server_reload_forget(struct sp_server *server, void *reload);
+/* One that was put off, if there is one. */
+void sp_server_reload_again(struct sp_server *server);
+/* Nothing comes of it any more: the server ends. */
+void sp_server_reload_ends(struct sp_server *server);
 /* A worker is, or is not, ready to take up the snapshot. */
 void sp_server_on_applied(void *owner, bool well);
 /* It has taken it up, or let go of it. */
 void sp_server_on_settled(void *owner);
-/* What the newest configuration changes and only a restart takes up. */
-typedef void (*sp_server_waiting_cb)(void *owner, const char *block, const char *key);
-void sp_server_each_waiting(const struct sp_server *server, sp_server_waiting_cb found,
-                            void *owner);
 
 #endif

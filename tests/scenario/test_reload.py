@@ -118,3 +118,24 @@ def test_what_needs_a_restart_is_named(w):
     p.log_says("event=reloaded")
     assert 'realm="Renamed Proxy"' in challenged(ask(w)).challenges[1]
 
+
+
+def test_ctl_reload_answers_when_every_worker_has_taken_it_up(w):
+    config = w.config()
+    config.top["workers"] = 4
+    p = w.start(config)
+    for round in range(12):
+        p.config.rules.clear()
+        p.config.rule("turn", "deny" if round % 2 == 0 else "allow")
+        p.config.write()
+        assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+        for _ in range(8):                 # whichever worker takes it
+            if round % 2 == 0:
+                own(ask(w, auth=ALICE), 403, "denied")
+            else:
+                passed(ask(w, auth=ALICE))
+    p.config.top["no_such_key"] = 1
+    p.config.write()
+    code, out, err = w.command("ctl", "-c", p.path, "reload")
+    assert code == 1 and "no_such_key" in out + err, (code, out, err)
+    passed(ask(w, auth=ALICE))

@@ -51,12 +51,16 @@ static struct {
     unsigned forgotten;
 } asked;
 
-static bool on_reload(void *owner, struct sp_buf *words)
+static void *on_reload(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
 {
     (void)owner;
     asked.reloads++;
-    return sp_buf_append(words, SP_SPAN_LIT("words of the reload\n")) == SP_OK &&
-           !asked.refuse_reload;
+    if (!asked.refuse_reload) {
+        asked.asker = asker;
+        return &asked;
+    }
+    assert_int_equal(sp_buf_append(words, SP_SPAN_LIT("words of the reload\n")), SP_OK);
+    return NULL;
 }
 
 static void on_drain(void *owner)
@@ -166,7 +170,8 @@ static const struct sp_admin_events events = {.reload = on_reload,
                                               .follow_read = on_follow_read,
                                               .unfollow = on_unfollow,
                                               .gather = on_gather,
-                                              .forget = on_forget};
+                                              .forget = on_forget,
+                                              .forget_reload = on_forget};
 static const struct sp_log quiet = {NULL, NULL};
 
 static enum sp_err open_admin(const char *path, const char *http, bool set)
@@ -476,9 +481,6 @@ static void each_command_is_done_and_answered(void **state)
     (void)state;
     ask_control(SP_SPAN_LIT("stats\n"));
     assert_begins("ok\nsallyport_requests_total");
-    ask_control(SP_SPAN_LIT("reload\n"));
-    assert_string_equal(answer, "ok\nwords of the reload\n");
-    assert_int_equal(asked.reloads, 1);
     ask_control(SP_SPAN_LIT("flush\n"));
     assert_begins("ok\n");
     assert_string_equal(asked.flushed, "(all)");
@@ -669,16 +671,21 @@ static void closing_ends_who_follows(void **state)
 /* ---- an answer that comes later ---- */
 
 /* The question has been asked, and its answer is being gathered. */
-static int ask_sessions(void)
+static int ask_for(const char *command)
 {
     int fd = connect_control();
 
-    send_text(fd, SP_SPAN_LIT("sessions\n"));
+    send_text(fd, sp_span_cstr(command));
     for (unsigned i = 0; i < TURNS && asked.asker == NULL; i++)
         turn();
     assert_non_null(asked.asker);
-    assert_int_equal(asked.asker->state, SP_ADMIN_CONN_GATHERING);
+    assert_int_equal(asked.asker->state, SP_ADMIN_CONN_WAITING);
     return fd;
+}
+
+static int ask_sessions(void)
+{
+    return ask_for("sessions\n");
 }
 
 static void an_answer_that_comes_later_is_sent_whole(void **state)
@@ -690,9 +697,26 @@ static void an_answer_that_comes_later_is_sent_whole(void **state)
     assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1); /* nothing yet */
     ask_control(SP_SPAN_LIT("sessions\n"));
     assert_string_equal(answer, "no\none at a time\n");
-    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n{}\n"));
+    sp_admin_answer(asked.asker, true, SP_SPAN_LIT("{}\n{}\n"));
     (void)read_all(fd);
     assert_string_equal(answer, "ok\n{}\n{}\n");
+    assert_int_equal(asked.forgotten, 0);
+}
+
+static void a_reload_is_answered_by_what_came_of_it(void **state)
+{
+    int fd = ask_for("reload\n");
+
+    (void)state;
+    assert_int_equal(asked.reloads, 1);
+    sp_admin_answer(asked.asker, true, SP_SPAN_LIT("words of the reload\n"));
+    (void)read_all(fd);
+    assert_string_equal(answer, "ok\nwords of the reload\n");
+    asked.asker = NULL;
+    fd = ask_for("reload\n");
+    sp_admin_answer(asked.asker, false, SP_SPAN_LIT("a worker could not\n"));
+    (void)read_all(fd);
+    assert_string_equal(answer, "no\na worker could not\n");
     assert_int_equal(asked.forgotten, 0);
 }
 
@@ -705,7 +729,7 @@ static void who_half_closes_waits_for_the_answer_that_comes_later(void **state)
     for (unsigned i = 0; i < TURNS && !asked.asker->peer_done; i++)
         turn();
     assert_true(asked.asker->peer_done);
-    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n"));
+    sp_admin_answer(asked.asker, true, SP_SPAN_LIT("{}\n"));
     (void)read_all(fd);
     assert_string_equal(answer, "ok\n{}\n");
 }
@@ -718,7 +742,7 @@ static void an_answer_for_who_has_gone_breaks_nothing(void **state)
     (void)close(fd);
     for (unsigned i = 0; i < TURNS && !asked.asker->peer_done; i++)
         turn();
-    sp_admin_answer(asked.asker, SP_SPAN_LIT("{}\n"));
+    sp_admin_answer(asked.asker, true, SP_SPAN_LIT("{}\n"));
     for (unsigned i = 0; i < TURNS && conns() > 0; i++)
         turn();
     assert_int_equal(conns(), 0);
@@ -733,7 +757,7 @@ static void an_answer_that_never_comes_is_not_waited_for(void **state)
     admin->deadline_ms = 20;
     fd = ask_sessions();
     (void)read_all(fd);
-    assert_string_equal(answer, "");
+    assert_string_equal(answer, "no\nno answer in time: the log tells what becomes of it\n");
     assert_int_equal(asked.forgotten, 1);
 }
 
@@ -964,6 +988,7 @@ int main(void)
         TEST(who_half_closes_waits_for_the_answer_that_comes_later),
         TEST(an_answer_for_who_has_gone_breaks_nothing),
         TEST(an_answer_that_never_comes_is_not_waited_for),
+        TEST(a_reload_is_answered_by_what_came_of_it),
         TEST(closing_forgets_what_is_gathered),
         TEST(a_client_that_says_nothing_is_cut),
         TEST(a_client_that_does_not_close_after_its_answer_is_cut),

@@ -27,20 +27,42 @@ static struct {
     uv_loop_t loop;
     uv_thread_t thread;
     uv_async_t stop;
+    uv_async_t reloaded;
     struct sp_admin *admin;
+    struct sp_admin_conn *asker;
     bool refuse;
 } server;
 
-static bool on_reload(void *owner, struct sp_buf *words)
+static void *on_reload(void *owner, struct sp_admin_conn *asker, struct sp_buf *words)
 {
     (void)owner;
-    return sp_buf_append(words, SP_SPAN_LIT("about the reload\n")) == SP_OK && !server.refuse;
+    if (!server.refuse && uv_async_send(&server.reloaded) == 0) {
+        server.asker = asker;
+        return &server;
+    }
+    return sp_buf_append(words, SP_SPAN_LIT("about the reload\n")) == SP_OK ? NULL : &server;
+}
+
+static void on_forget(void *owner, void *reload)
+{
+    (void)owner;
+    (void)reload;
+    server.asker = NULL;
+}
+
+static void on_reloaded(uv_async_t *async)
+{
+    (void)async;
+    if (server.asker != NULL)
+        sp_admin_answer(server.asker, true, SP_SPAN_LIT("about the reload\n"));
+    server.asker = NULL;
 }
 
 static void on_stop(uv_async_t *async)
 {
     sp_admin_close(&server.admin);
     uv_close((uv_handle_t *)async, NULL);
+    uv_close((uv_handle_t *)&server.reloaded, NULL);
 }
 
 static void serve(void *unused)
@@ -51,13 +73,14 @@ static void serve(void *unused)
 
 static void start_server(void)
 {
-    static const struct sp_admin_events events = {.reload = on_reload};
+    static const struct sp_admin_events events = {.reload = on_reload, .forget_reload = on_forget};
     static const struct sp_log quiet = {NULL, NULL};
     char none[] = "";
     struct sp_admin_options options = {.socket = socket_path, .http = none};
 
     assert_int_equal(uv_loop_init(&server.loop), 0);
     assert_int_equal(uv_async_init(&server.loop, &server.stop, on_stop), 0);
+    assert_int_equal(uv_async_init(&server.loop, &server.reloaded, on_reloaded), 0);
     assert_int_equal(
         sp_admin_open(&server.loop, &options, true, true, &events, &quiet, &server.admin), SP_OK);
     assert_int_equal(uv_thread_create(&server.thread, serve, NULL), 0);
