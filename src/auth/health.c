@@ -13,6 +13,7 @@
 #define WELL_MS   15000 /* from one look to the next */
 #define ILL_MS    5000  /* some servers do not answer */
 #define UNABLE_MS 2000  /* none does */
+#define LOOKS_MAX 2     /* at once: a server that hangs holds a thread that logins want */
 
 struct record {
     char *name;
@@ -211,13 +212,14 @@ static void on_looked(struct sp_work *work)
     look_free(look);
 }
 
-static void begin(struct sp_auth_health *health, struct record *r, const struct sp_plan_backend *b)
+/* False: no memory, or no room in the pool. The next tick tries again. */
+static bool begin(struct sp_auth_health *health, struct record *r, const struct sp_plan_backend *b)
 {
     struct look *look = calloc(1, sizeof(*look));
     uint64_t unanswered = sp_stats_auth_count(b->series, SP_COUNT_UNAVAILABLE);
 
     if (look == NULL)
-        return; /* the next tick tries again */
+        return false;
     look->work.run = run_look;
     look->work.done = on_looked;
     look->looking = (struct sp_auth_looking){.seen = on_seen, .stop = &health->stop};
@@ -226,11 +228,38 @@ static void begin(struct sp_auth_health *health, struct record *r, const struct 
     look->plan = sp_auth_plan_ref(health->plan);
     health->out++;
     if (sp_work_start(health->loop, &look->work) != SP_OK) {
-        look_free(look); /* the next tick tries again */
-        return;
+        look_free(look);
+        return false;
     }
     r->unanswered = unanswered;
     r->out = true;
+    return true;
+}
+
+static bool is_due(const struct record *r, const struct sp_plan_backend *b, uint64_t now_ms)
+{
+    return now_ms >= r->due_ms ||
+           (r->able && sp_stats_auth_count(b->series, SP_COUNT_UNAVAILABLE) != r->unanswered);
+}
+
+/* The one that has been due for longest, so that each gets its turn. NULL: none is. */
+static struct record *most_due(const struct sp_auth_health *health,
+                               const struct sp_plan_backend **backend_out)
+{
+    uint64_t now_ms = sp_loop_now_ms(health->loop);
+    struct record *found = NULL;
+
+    for (size_t i = 0; health->plan != NULL && i < health->plan->backends_len; i++) {
+        const struct sp_plan_backend *b = &health->plan->backends[i];
+        struct record *r = find(health->records, health->records_len, b->name);
+
+        if (r == NULL || !r->looks || r->out || !is_due(r, b, now_ms) ||
+            (found != NULL && found->due_ms <= r->due_ms))
+            continue;
+        found = r;
+        *backend_out = b;
+    }
+    return found;
 }
 
 /* ---- from outside ---- */
@@ -261,21 +290,14 @@ void sp_auth_health_close(struct sp_auth_health **health)
 
 void sp_auth_health_tick(struct sp_auth_health *health, struct sp_auth_plan *plan)
 {
-    uint64_t now_ms = sp_loop_now_ms(health->loop);
+    const struct sp_plan_backend *backend = NULL;
+    struct record *r;
 
     if (plan != health->plan)
         take_plan(health, plan);
-    for (size_t i = 0; health->plan != NULL && i < health->plan->backends_len; i++) {
-        const struct sp_plan_backend *b = &health->plan->backends[i];
-        struct record *r = find(health->records, health->records_len, b->name);
-        bool news;
-
-        if (r == NULL || !r->looks || r->out)
-            continue;
-        news = r->able && sp_stats_auth_count(b->series, SP_COUNT_UNAVAILABLE) != r->unanswered;
-        if (news || now_ms >= r->due_ms)
-            begin(health, r, b);
-    }
+    while (health->out < LOOKS_MAX && (r = most_due(health, &backend)) != NULL)
+        if (!begin(health, r, backend))
+            break;
 }
 
 static bool record_able(const struct sp_auth_health *health, const struct record *r)

@@ -1,9 +1,12 @@
 """What a load balancer and an init system are told: /readyz while no backend can answer, and again by itself when one can;
 /healthz while a loop does not turn."""
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
+import threading
 
 from common import ALICE, ECHO, ask, basic, own, passed, request
 from sp_rig.directory import SERVICE_PASSWORD
@@ -53,6 +56,54 @@ def test_without_any_directory_it_is_not_ready_and_comes_back_by_itself(w):
     becomes(p, "it is ready again", True)
     p.log_says("event=backends_answer")
     passed(ask(w, auth=ALICE))
+
+
+class Hung:
+    """Directories that take connections and never say a word; how many are open at once, and who has been asked."""
+
+    def __init__(self, count):
+        self.listeners = [socket.create_server(("10.99.0.3", 0)) for _ in range(count)]
+        self.most, self.asked, self._open, self._lock = 0, set(), 0, threading.Lock()
+        for n in range(count):
+            threading.Thread(target=self._accept, args=(n,), daemon=True).start()
+
+    def uri(self, n):
+        return "ldap://10.99.0.3:%d" % self.listeners[n].getsockname()[1]
+
+    def _accept(self, n):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._hold, args=(n, self.listeners[n].accept()[0]), daemon=True).start()
+
+    def _hold(self, n, c):
+        with self._lock:
+            self._open += 1
+            self.most = max(self.most, self._open)
+            self.asked.add(n)
+        with c:
+            with contextlib.suppress(OSError):
+                while c.recv(4096):
+                    pass
+            with self._lock:
+                self._open -= 1
+
+    def close(self):
+        for s in self.listeners:
+            s.shutdown(socket.SHUT_RDWR)
+            s.close()
+
+
+def test_servers_that_hang_leave_threads_to_logins(w):
+    """Each look waits out its time limit on a thread of the pool, where logins of other backends work as well."""
+    config = w.config()
+    with contextlib.closing(Hung(6)) as hung:
+        for n in range(6):
+            config.backends["hung-%d" % n] = w.ldap_backend(uris=[hung.uri(n)], allow_clear=True, timeout="1s", connect_timeout="1s")
+            config.auth["basic"].append("hung-%d" % n)
+        w.start(config)
+        wait_until("each has been looked at", lambda: len(hung.asked) == 6, 30 * w.patience)
+        assert hung.most <= 3, "%d looks at once" % hung.most       # two, and one whose end we have not seen
+        passed(ask(w, auth=ALICE))
 
 
 def test_it_notices_without_a_request(w):
