@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* The option that is being filled. */
@@ -188,11 +189,14 @@ static char *resolve(const struct filling *f, const char *text)
 static char *read_path(const struct filling *f, const char *text)
 {
     char *path = resolve(f, text);
+    struct stat st;
 
     if (path == NULL || path[0] == '\0' || (f->option->flags & SP_OPTION_MAY_MISS) != 0)
         return path;
     if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
         FAULT(f, "%s cannot be read: %s", sp_config_show(path), strerror(errno));
+    else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) /* whoever opens it would wait */
+        FAULT(f, "%s is a pipe; write it to a file", sp_config_show(path));
     return path;
 }
 

@@ -93,6 +93,17 @@ def test_missing_files_are_named(w):
     assert code == 1 and re.search(r"sallyport\.conf:\d+: .*corp-ldap\.conf", out + err), out + err
 
 
+def test_a_pipe_in_a_files_place_is_told_and_holds_up_nothing(w):
+    """Opening one waits for whoever writes: at a reload that would be the main thread, and TERM would not be heard."""
+    config = w.config()
+    pipe = os.path.join(config.folder, "pipe")
+    os.mkfifo(pipe)
+    config.backends["corp-ldap"]["tls_ca"] = pipe
+    config.backends["corp-krb5"]["keytab"] = pipe
+    config.listens = [("10.99.0.1:3128", {"tls_certificate": pipe, "tls_key": pipe})]
+    check(w, config, *(r"`%s`: .*/pipe is a pipe; write it to a file" % key for key in ("tls_certificate", "tls_key", "tls_ca", "keytab")))
+
+
 def test_a_missing_configuration_is_told(w):
     code, out, err = w.command("check", "-c", "/nonexistent/sallyport.conf")
     assert code == 1 and "/nonexistent/sallyport.conf" in out + err, (code, out, err)
