@@ -308,6 +308,21 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     return SP_STEP_NEXT;
 }
 
+static bool is_final(const struct sp_exchange *x)
+{
+    return x->response.status >= 200 || x->response.status == 101;
+}
+
+static enum sp_step act_on_head(struct sp_exchange *x)
+{
+    if (x->response.status == 101)
+        return switch_protocols(x);
+    if (x->response.status == 407) /* the client would doubt the password that it has */
+        return fail(x, 502, SP_REASON_UPSTREAM,
+                    "the server answered 407, which only a proxy may say");
+    return begin_answer(x);
+}
+
 /* A budget, since an origin may send interim answers as fast as we read them, and for ever. */
 static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
 {
@@ -328,14 +343,9 @@ static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
                   ? sp_http_parse_response(x->response_parser, sp_buf_span(&x->upstream->in),
                                            x->request.method, &x->response, &fault)
                   : SP_ERR_AGAIN;
+        if (err == SP_OK && is_final(x))
+            return act_on_head(x);
         if (err == SP_OK) {
-            if (x->response.status == 101)
-                return switch_protocols(x);
-            if (x->response.status == 407) /* the client would doubt the password that it has */
-                return fail(x, 502, SP_REASON_UPSTREAM,
-                            "the server answered 407, which only a proxy may say");
-            if (x->response.status >= 200)
-                return begin_answer(x);
             pass_interim(x);
             if (x->state != SP_EXCHANGE_FORWARDING)
                 return SP_STEP_NEXT;
