@@ -90,7 +90,7 @@ static void a_block_that_shrinks_keeps_only_its_part(void **state)
 
     assert_non_null(shrunk);
     assert_int_equal(count_secret(shrunk, 0, 400), 400);
-    assert_int_equal(count_secret(place, 400, 1000 - NOTES), 0);
+    assert_int_equal(count_secret(place, 400 + NOTES, 1000 - NOTES), 0);
     free(shrunk);
 }
 
