@@ -161,6 +161,7 @@ void rig_turn_ms(struct rig *rig, unsigned ms)
 
     while (sp_clock_mono_ms(&sp_clock_system) < until)
         rig_turn(rig);
+    rig_turn(rig); /* the loops' own clocks have seen it too, however long the last turn slept */
 }
 
 /* ---- questions ---- */
