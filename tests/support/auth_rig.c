@@ -155,6 +155,17 @@ void rig_turn_until(struct rig *rig, const bool *flag)
     }
 }
 
+void rig_turn_until_count(struct rig *rig, const atomic_uint *counter, unsigned value)
+{
+    uint64_t until = sp_clock_mono_ms(&sp_clock_system) + PATIENCE_MS;
+
+    while (atomic_load(counter) != value) {
+        rig_turn(rig);
+        if (sp_clock_mono_ms(&sp_clock_system) > until)
+            fail_msg("%u, not %u, after %u ms", atomic_load(counter), value, PATIENCE_MS);
+    }
+}
+
 void rig_turn_ms(struct rig *rig, unsigned ms)
 {
     uint64_t until = sp_clock_mono_ms(&sp_clock_system) + ms;

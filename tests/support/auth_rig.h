@@ -57,7 +57,9 @@ void rig_close(struct rig *rig);
 void rig_turn(struct rig *rig);
 /* Turns until *flag (or fails after 5 s). */
 void rig_turn_until(struct rig *rig, const bool *flag);
-/* Turns for that long. */
+/* Turns until a counter of a fake backend's has that value (or fails after 5 s). */
+void rig_turn_until_count(struct rig *rig, const atomic_uint *counter, unsigned value);
+/* Turns for that long at least. */
 void rig_turn_ms(struct rig *rig, unsigned ms);
 
 /* Asks and does not wait. `authorization` NULL: none. */

@@ -49,6 +49,13 @@ static void close_all(struct sp_auth_conn **conn)
     assert_int_equal(dir->open + local->open, 0);
 }
 
+/* Turns until `dir` was asked so often in all, and has answered. */
+static void until_answered(unsigned times)
+{
+    rig_turn_until_count(&rig, &dir->started, times);
+    rig_turn_until_count(&rig, &dir->live_ops, 0);
+}
+
 static void no_credentials_are_challenged_with_realm_and_charset(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -320,19 +327,23 @@ static void past_refresh_a_verdict_is_renewed_in_the_background(void **state)
 {
     struct sp_auth_conn *conn = NULL;
     struct rig_reply r;
+    uint64_t before_ms;
 
     (void)state;
-    open_with(ONE "cache { ttl = 200ms refresh = 10 }\n");
+    open_with(ONE "cache { ttl = 20s refresh = 1 }\n");
     (void)rig_ask(&rig, &conn, rig_basic("alice", "secret"));
-    rig_turn_ms(&rig, 40);
+    rig_turn_ms(&rig, 220);
+    before_ms = sp_loop_now_ms(rig.loops[0]);
     r = rig_ask(&rig, &conn, rig_basic("alice", "secret"));
     assert_true(r.at_once);
     assert_int_equal(r.how, SP_HOW_CACHE);
+    assert_true(r.age_ms >= 200);
     (void)rig_ask(&rig, &conn, rig_basic("alice", "secret"));
-    rig_turn_ms(&rig, 20);
+    until_answered(2);
     assert_int_equal(dir->started, 2); /* one renewal, not one a request */
-    rig_turn_ms(&rig, 150);            /* past the first ttl, within the second */
-    assert_true(rig_ask(&rig, &conn, rig_basic("alice", "secret")).at_once);
+    r = rig_ask(&rig, &conn, rig_basic("alice", "secret"));
+    assert_true(r.at_once);
+    assert_true(r.age_ms <= sp_loop_now_ms(rig.loops[0]) - before_ms); /* the new verdict's */
     close_all(&conn);
 }
 
@@ -346,7 +357,7 @@ static void a_renewal_that_is_refused_ends_the_entry(void **state)
     dir->changed_password = "new";
     rig_turn_ms(&rig, 120);
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_PASSED);
-    rig_turn_ms(&rig, 20);
+    until_answered(2);
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_CHALLENGE);
     assert_int_equal(dir->started, 2);
     close_all(&conn);
@@ -462,7 +473,7 @@ static void a_flight_with_nobody_left_still_fills_the_cache(void **state)
     open_with(ONE);
     rig_begin(&rig, &(struct rig_from){0}, &conn, rig_basic("alice", "secret"), &r);
     sp_auth_ask_cancel(&r.ask);
-    rig_turn_ms(&rig, 20);
+    until_answered(1);
     assert_false(r.answered);
     assert_true(rig_ask(&rig, &conn, rig_basic("alice", "secret")).at_once);
     close_all(&conn);
@@ -517,8 +528,7 @@ static void an_engine_that_closes_lets_others_have_their_answer(void **state)
     dir->hold = false;
     rig_turn_until(&rig, &replies[1].answered);
     assert_int_equal(replies[1].state, SP_AUTH_PASSED);
-    rig_turn_ms(&rig, 10);
-    assert_int_equal(dir->open, 1); /* the first worker's backend is closed by now */
+    rig_turn_until_count(&rig, &dir->open, 1); /* the first worker's backend closes */
     rig.closed++;
     close_all(&conns[0]);
 }

@@ -318,9 +318,8 @@ static void cancel_in_flight_ends_the_handshake(void **state)
     open_with(ONE);
     rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
     sp_auth_ask_cancel(&r.ask);
-    rig_turn_ms(&rig, 5);
+    rig_turn_until_count(&rig, &krb->cancelled, 1);
     assert_false(r.answered);
-    assert_int_equal(krb->cancelled, 1);
     assert_int_equal(sp_stats_sum(SP_STAT_HANDSHAKES), 0);
     close_all(&conn);
 }
@@ -339,8 +338,7 @@ static void a_connection_freed_in_flight_frees_nothing_twice(void **state)
     assert_false(r.answered);
     dir->hold = true;
     rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
-    rig_turn_ms(&rig, 10); /* waits for groups now */
-    assert_int_equal(dir->started, 1);
+    rig_turn_until_count(&rig, &dir->started, 1); /* waits for groups now */
     sp_auth_conn_free(&conn);
     sp_auth_ask_cancel(&r.ask);
     close_all(&conn);
@@ -369,8 +367,7 @@ static void an_engine_that_closes_waits_for_its_handshakes(void **state)
     rig_turn_ms(&rig, 5);
     assert_int_equal(krb->open, 2);
     sp_auth_conn_free(&conn);
-    rig_turn_ms(&rig, 5);
-    assert_int_equal(krb->open, 1);
+    rig_turn_until_count(&rig, &krb->open, 1);
     rig.closed++;
     close_all(&conn);
 }
@@ -464,7 +461,7 @@ static void equal_questions_about_groups_make_one_search(void **state)
     for (unsigned i = 0; i < N; i++)
         rig_begin(&rig, &(struct rig_from){.worker = i % 2}, &conns[i], rig_negotiate(ALICE),
                   &replies[i]);
-    rig_turn_ms(&rig, 20);
+    rig_turn_until_count(&rig, &dir->started, 1);
     sp_auth_ask_cancel(&replies[0].ask);
     dir->hold = false;
     for (unsigned i = 1; i < N; i++) {
@@ -487,9 +484,16 @@ static void kept_groups_are_renewed_in_the_background(void **state)
     rig_turn_ms(&rig, 110);
     (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
     (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
-    rig_turn_ms(&rig, 10);
+    rig_turn_until_count(&rig, &dir->started, 2);
+    rig_turn_until_count(&rig, &dir->live_ops, 0);
     assert_int_equal(dir->started, 2);
     close_all(&conn);
+}
+
+/* Has a ttl passed that began no earlier? Then a slow machine is to blame, and nothing is said. */
+static bool is_past(uint64_t since_ms, uint64_t ttl_ms)
+{
+    return sp_loop_now_ms(rig.loops[0]) - since_ms >= ttl_ms;
 }
 
 static void groups_of_a_pinned_identity_are_looked_up_again_after_ttl(void **state)
@@ -500,20 +504,24 @@ static void groups_of_a_pinned_identity_are_looked_up_again_after_ttl(void **sta
                                                 {NULL, NULL, NULL, NULL}};
     struct sp_auth_conn *conn = NULL;
     struct rig_reply r;
+    uint64_t since_ms;
 
     (void)state;
     open_with(GROUPS "cache { ttl = 50ms refresh = 0 }\n");
+    since_ms = sp_loop_now_ms(rig.loops[0]);
     (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
     r = rig_ask(&rig, &conn, NULL);
-    assert_true(r.at_once);
+    assert_true(r.at_once || is_past(since_ms, 50));
     assert_string_equal(r.group, "staff");
     dir->users = moved;
     rig_turn_ms(&rig, 60);
+    since_ms = sp_loop_now_ms(rig.loops[0]);
     r = rig_ask(&rig, &conn, NULL);
     assert_int_equal(r.state, SP_AUTH_PASSED);
     assert_int_equal(r.how, SP_HOW_CONNECTION);
     assert_string_equal(r.group, "sales");
-    assert_true(rig_ask(&rig, &conn, NULL).at_once);
+    r = rig_ask(&rig, &conn, NULL);
+    assert_true(r.at_once || is_past(since_ms, 50));
     rig_turn_ms(&rig, 60);
     dir->down = true;
     assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_UNAVAILABLE);
@@ -549,16 +557,18 @@ static void groups_of_ticket_and_directory_are_joined_and_not_mixed(void **state
     static const struct fake_user moved[] = {{"alice", "secret", NULL, "sales"},
                                              {NULL, NULL, NULL, NULL}};
     struct sp_auth_conn *conn = NULL, *other = NULL;
+    uint64_t since_ms;
 
     (void)state;
     open_with(GROUPS "cache { ttl = 50ms refresh = 0 }\n");
+    since_ms = sp_loop_now_ms(rig.loops[0]);
     assert_string_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE " group=S-1-5-21-1")).group,
                         "staff,S-1-5-21-1");
     /* what is kept is the directory's part: another ticket brings its own, or none */
     assert_string_equal(rig_ask(&rig, &other, rig_negotiate(ALICE " group=S-1-5-21-2")).group,
                         "staff,S-1-5-21-2");
     assert_string_equal(rig_ask(&rig, &other, rig_negotiate(ALICE)).group, "staff");
-    assert_int_equal(dir->started, 1);
+    assert_true(dir->started == 1 || is_past(since_ms, 50));
     dir->users = moved;
     rig_turn_ms(&rig, 60);
     assert_string_equal(rig_ask(&rig, &conn, NULL).group, "sales,S-1-5-21-1");

@@ -10,6 +10,7 @@
 struct job {
     struct sp_work work;
     atomic_bool may_end;
+    atomic_bool runs;
     bool blocks;
     bool signals_blocked;
     pthread_t ran_on;
@@ -26,6 +27,7 @@ static void on_run(struct sp_work *work)
     pthread_sigmask(SIG_BLOCK, NULL, &mask);
     job->signals_blocked = sigismember(&mask, SIGTERM) == 1 && sigismember(&mask, SIGHUP) == 1;
     job->ran_on = pthread_self();
+    atomic_store(&job->runs, true);
     while (job->blocks && !atomic_load(&job->may_end))
         usleep(1000);
 }
@@ -80,7 +82,8 @@ static void a_full_queue_refuses_and_never_calls_done(void **state)
     for (unsigned i = 0; i < 8; i++)
         job_init(&jobs[i], true);
     assert_int_equal(sp_work_start(loop, &jobs[0].work), SP_OK);
-    usleep(50000); /* the one thread has it now */
+    while (!atomic_load(&jobs[0].runs)) /* the one thread has it then */
+        usleep(1000);
     for (unsigned i = 1; i < 8; i++)
         taken += sp_work_start(loop, &jobs[i].work) == SP_OK;
     assert_int_equal(taken, 2);
