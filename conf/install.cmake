@@ -30,8 +30,8 @@ install(FILES ${PROJECT_BINARY_DIR}/sallyport.service DESTINATION lib/systemd/sy
 
 install(FILES conf/sallyport.bash DESTINATION share/bash-completion/completions RENAME sallyport)
 install(FILES conf/sallyport.logrotate DESTINATION ${SP_ETC}/../logrotate.d RENAME sallyport)
-install(FILES README.md docs/admin-active-directory.md docs/admin-openldap-mit.md docs/from-squid.md docs/security.md
-              docs/troubleshooting.md
+install(FILES README.md docs/admin-active-directory.md docs/admin-openldap-mit.md docs/clients.md docs/from-squid.md
+              docs/LOGGING.md docs/security.md docs/troubleshooting.md
         DESTINATION share/doc/sallyport)
 
 # ---- manual pages: sallyport.conf(5) comes from the option tables ----

@@ -60,7 +60,8 @@ void sp_app_sections(struct sp_app_plugins *plugins,
     const struct sp_config_section sections[] = {
         UNTITLED(NULL, sp_app_option_table, sizeof(struct sp_app_options), "The process."),
         TITLED("listen", sp_listen_option_table, sizeof(struct sp_listen_options),
-               "An address to serve: listen \"0.0.0.0:3128\" { }. As many as are needed."),
+               "An address to serve: listen \"0.0.0.0:3128\" { }. As many as are needed: "
+               "0.0.0.0 is IPv4 alone, [::] IPv6 alone."),
         UNTITLED("auth", sp_auth_option_table, sizeof(struct sp_auth_options),
                  "Which backends verify people, for each scheme in the order tried."),
         UNTITLED("cache", sp_cache_option_table, sizeof(struct sp_cache_options),
