@@ -64,7 +64,7 @@ struct sp_overview {
     const char *config; /* the file */
     const char *reload; /* what the last one came to, in words; NULL: there was none */
     bool reload_well;
-    bool reload_faulty; /* `sallyport check` says why */
+    bool reload_faulty; /* the error log says why */
     uint64_t reload_wall_ms;
     unsigned workers, work_queue;
     int64_t blocked_users, blocked_clients; /* all of them */

@@ -195,7 +195,7 @@ static void judge_configuration(struct verdict *v)
     sp_html_time(v->html, v->o->reload_wall_ms, v->o->now_wall_ms);
     sp_html_raw(v->html, ", was ");
     sp_html_text(v->html, v->o->reload);
-    remedy(v, v->o->reload_faulty ? "Run <code>sallyport check</code>: it names file and line."
+    remedy(v, v->o->reload_faulty ? "The error log names file and line (event=config_fault)."
                                   : "Memory or descriptors were short. When they are not, run "
                                     "<code>sallyport ctl reload</code> again.");
 }

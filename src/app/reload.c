@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define WORDS_MAX 4096u
-#define REFUSED   "refused, and nothing has changed: the log and `sallyport check` say why\n"
+#define REFUSED   "refused, and nothing has changed: the error log has the fault (config_fault)\n"
 #define NO_MEANS \
     "refused, and nothing has changed: a worker had no means to take it up; reload again\n"
 

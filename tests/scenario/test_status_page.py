@@ -196,7 +196,7 @@ def test_a_refused_reload_is_told(w):
     p.proc.send(signal.SIGHUP)
     p.log_says("event=reload_refused")
     page = status_page(p)
-    assert page.headline.startswith("The last reload, at ") and "sallyport check" in page.said, page.headline
+    assert page.headline.startswith("The last reload, at ") and "config_fault" in page.said, page.headline
     assert "refused" in page.section("process").said
 
 

@@ -369,10 +369,10 @@ static void a_reload_that_lacked_means_has_another_remedy_than_a_faulty_one(void
     asked.last_reload = "refused";
     get("/");
     assert_has("sallyport ctl reload");
-    assert_null(strstr(answer, "sallyport check"));
+    assert_null(strstr(answer, "config_fault"));
     asked.reload_faulty = true;
     get("/");
-    assert_has("sallyport check");
+    assert_has("config_fault");
     assert_null(strstr(answer, "sallyport ctl reload"));
 }
 
