@@ -188,7 +188,7 @@ static void end_of_chain(struct sp_auth_probe *p)
     if (p->skipped)
         p->end = (struct sp_auth_probe_end){
             .verdict = SP_VERDICT_UNAVAILABLE,
-            .reason = "no other backend knows the user, and one could not answer"};
+            .reason = "one backend could not answer, and no other knows the user"};
 }
 
 static void walk_on(struct sp_soon *soon)
