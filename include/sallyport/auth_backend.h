@@ -124,7 +124,9 @@ typedef void (*sp_auth_closed_cb)(void *owner);
 struct sp_auth_work {
     void (*run)(struct sp_auth_work *work);
     void (*done)(struct sp_auth_work *work);
-    void *reserved[6]; /* the host's */
+    bool waits;        /* mostly for somebody outside, such as a server that may hang: it is run
+                          where it keeps no job from running that only computes */
+    void *reserved[7]; /* the host's */
 };
 
 /* A counter or a gauge, kept by the host and shown at /metrics. Add from any thread. */

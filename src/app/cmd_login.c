@@ -233,7 +233,7 @@ static enum sp_exit run_loop(struct login *l, struct sp_span password)
 
 static enum sp_exit ask(struct login *l, struct sp_span password)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(WORK_THREADS, WORK_QUEUE);
+    struct sp_work_pool *pool = sp_work_pool_new(WORK_THREADS, WORK_THREADS, WORK_QUEUE);
     enum sp_exit status = SP_EXIT_UNWELL;
 
     if (pool != NULL)

@@ -221,6 +221,7 @@ static bool begin(struct sp_auth_health *health, struct record *r, const struct 
     if (look == NULL)
         return false;
     look->work.run = run_look;
+    look->work.waits = true;
     look->work.done = on_looked;
     look->looking = (struct sp_auth_looking){.seen = on_seen, .stop = &health->stop};
     look->health = health;

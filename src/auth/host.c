@@ -72,6 +72,7 @@ static enum sp_err host_work(const struct sp_auth_host *host, struct sp_auth_wor
     memset(job->reserved, 0, sizeof(job->reserved));
     work->run = run_work;
     work->done = work_done;
+    work->waits = job->waits;
     return sp_work_start(lent_of(host)->loop, work);
 }
 

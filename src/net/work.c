@@ -1,6 +1,7 @@
-/* The work pool: threads that take jobs from one bounded queue, and send them home as letters to
- * the loop they came from. Jobs are owned by whoever submitted them; run() is called on a pool
- * thread, done() on the submitter's loop. */
+/* The work pool: threads that take jobs from a bounded queue, and send them home as letters to the
+ * loop they came from. Jobs that wait for somebody outside have a queue and threads of their own: a
+ * server that hangs keeps those, and what only needs a CPU goes on. Jobs are owned by whoever
+ * submitted them; run() is called on a pool thread, done() on the submitter's loop. */
 #include "net/work.h"
 
 #include "net/loop_priv.h"
@@ -9,13 +10,21 @@
 #include <signal.h>
 #include <stdlib.h>
 
-struct sp_work_pool {
-    pthread_mutex_t lock;
+enum lane_kind { LANE_COMPUTES, LANE_WAITS, LANES };
+
+struct lane {
+    struct sp_work_pool *pool;
     pthread_cond_t wake; /* there is a job, or the end has come */
     struct sp_work *first;
     struct sp_work *last;
     unsigned waiting; /* in the queue */
-    unsigned waiting_max;
+};
+
+struct sp_work_pool {
+    pthread_mutex_t lock;
+    struct lane lanes[LANES];
+    unsigned lanes_len;   /* made */
+    unsigned waiting_max; /* in each */
     bool ending;
     unsigned threads_len;
     pthread_t threads[];
@@ -24,30 +33,30 @@ struct sp_work_pool {
 /* ---- a pool thread ---- */
 
 /* The next job, or NULL when the pool ends and nothing is left to do. */
-static struct sp_work *take_job(struct sp_work_pool *pool)
+static struct sp_work *take_job(struct lane *lane)
 {
     struct sp_work *work;
 
-    pthread_mutex_lock(&pool->lock);
-    while (pool->first == NULL && !pool->ending)
-        pthread_cond_wait(&pool->wake, &pool->lock);
-    work = pool->first;
+    pthread_mutex_lock(&lane->pool->lock);
+    while (lane->first == NULL && !lane->pool->ending)
+        pthread_cond_wait(&lane->wake, &lane->pool->lock);
+    work = lane->first;
     if (work != NULL) {
-        pool->first = work->next;
-        if (pool->first == NULL)
-            pool->last = NULL;
-        pool->waiting--;
+        lane->first = work->next;
+        if (lane->first == NULL)
+            lane->last = NULL;
+        lane->waiting--;
     }
-    pthread_mutex_unlock(&pool->lock);
+    pthread_mutex_unlock(&lane->pool->lock);
     return work;
 }
 
 static void *pool_thread(void *arg)
 {
-    struct sp_work_pool *pool = arg;
+    struct lane *lane = arg;
     struct sp_work *work;
 
-    while ((work = take_job(pool)) != NULL) {
+    while ((work = take_job(lane)) != NULL) {
         struct sp_loop *loop = work->loop;
         enum sp_err err = SP_OK;
 
@@ -74,23 +83,24 @@ static void on_home(struct sp_mail *mail)
  * whoever brings jobs. */
 static enum sp_err queue_job(struct sp_work_pool *pool, struct sp_work *work)
 {
+    struct lane *lane = &pool->lanes[work->waits ? LANE_WAITS : LANE_COMPUTES];
     enum sp_err err = SP_OK;
 
     work->next = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->ending || pool->waiting >= pool->waiting_max) {
+    if (pool->ending || lane->waiting >= pool->waiting_max) {
         err = SP_ERR_FULL;
     } else {
-        if (pool->last != NULL)
-            pool->last->next = work;
+        if (lane->last != NULL)
+            lane->last->next = work;
         else
-            pool->first = work;
-        pool->last = work;
-        pool->waiting++;
+            lane->first = work;
+        lane->last = work;
+        lane->waiting++;
     }
     pthread_mutex_unlock(&pool->lock);
     if (err == SP_OK)
-        pthread_cond_signal(&pool->wake);
+        pthread_cond_signal(&lane->wake);
     return err;
 }
 
@@ -122,38 +132,57 @@ static void pool_end(struct sp_work_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
     pool->ending = true;
-    pthread_cond_broadcast(&pool->wake);
+    for (unsigned i = 0; i < pool->lanes_len; i++)
+        pthread_cond_broadcast(&pool->lanes[i].wake);
     pthread_mutex_unlock(&pool->lock);
     for (unsigned i = 0; i < pool->threads_len; i++)
         pthread_join(pool->threads[i], NULL);
-    pthread_cond_destroy(&pool->wake);
+    while (pool->lanes_len > 0)
+        pthread_cond_destroy(&pool->lanes[--pool->lanes_len].wake);
     pthread_mutex_destroy(&pool->lock);
     free(pool);
 }
 
 /* Signals are for the main thread: a pool thread inherits a mask that lets none through. */
-static bool start_threads(struct sp_work_pool *pool, unsigned threads)
+static bool start_threads(struct sp_work_pool *pool, unsigned computing, unsigned waiting)
 {
     sigset_t all, before;
 
     sigfillset(&all);
     if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0)
         return false;
-    while (pool->threads_len < threads) {
+    while (pool->threads_len < computing + waiting) {
         pthread_t *thread = &pool->threads[pool->threads_len];
+        bool waits = pool->threads_len >= computing;
 
-        if (pthread_create(thread, NULL, pool_thread, pool) != 0)
+        if (pthread_create(thread, NULL, pool_thread,
+                           &pool->lanes[waits ? LANE_WAITS : LANE_COMPUTES]) != 0)
             break;
-        (void)pthread_setname_np(*thread, "sp-work"); /* for people who look with ps */
+        /* for people who look with ps */
+        (void)pthread_setname_np(*thread, waits ? "sp-wait" : "sp-work");
         pool->threads_len++;
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return pool->threads_len == threads;
+    return pool->threads_len == computing + waiting;
 }
 
-struct sp_work_pool *sp_work_pool_new(unsigned threads, unsigned queue_max)
+static bool make_lanes(struct sp_work_pool *pool)
 {
-    struct sp_work_pool *pool = calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
+    while (pool->lanes_len < LANES) {
+        struct lane *lane = &pool->lanes[pool->lanes_len];
+
+        lane->pool = pool;
+        if (pthread_cond_init(&lane->wake, NULL) != 0)
+            return false;
+        pool->lanes_len++;
+    }
+    return true;
+}
+
+struct sp_work_pool *sp_work_pool_new(unsigned computing, unsigned waiting, unsigned queue_max)
+{
+    struct sp_work_pool *pool = calloc(1, sizeof(*pool) +
+                                              (computing + waiting) * sizeof(pool->threads[0]));
 
     if (pool == NULL)
         return NULL;
@@ -162,12 +191,7 @@ struct sp_work_pool *sp_work_pool_new(unsigned threads, unsigned queue_max)
         free(pool);
         return NULL;
     }
-    if (pthread_cond_init(&pool->wake, NULL) != 0) {
-        pthread_mutex_destroy(&pool->lock);
-        free(pool);
-        return NULL;
-    }
-    if (!start_threads(pool, threads)) {
+    if (!make_lanes(pool) || !start_threads(pool, computing, waiting)) {
         pool_end(pool);
         return NULL;
     }
@@ -188,7 +212,7 @@ unsigned sp_work_pool_waiting(struct sp_work_pool *pool)
     unsigned waiting;
 
     pthread_mutex_lock(&pool->lock);
-    waiting = pool->waiting;
+    waiting = pool->lanes[LANE_COMPUTES].waiting + pool->lanes[LANE_WAITS].waiting;
     pthread_mutex_unlock(&pool->lock);
     return waiting;
 }

@@ -11,13 +11,15 @@ struct sp_work {
     struct sp_mail mail; /* private: how the job comes home */
     struct sp_work *next;
     struct sp_loop *loop;
+    bool waits;                         /* for somebody outside: it needs time, not a CPU */
     void (*run)(struct sp_work *work);  /* pool thread */
     void (*done)(struct sp_work *work); /* the submitting loop's thread, always, once */
 };
 
-/* `queue_max`: jobs that wait; those that run come on top. Main thread. NULL: no memory or no
- * threads. */
-struct sp_work_pool *sp_work_pool_new(unsigned threads, unsigned queue_max) SP_MUST_CHECK;
+/* Threads for jobs that compute and for jobs that wait. `queue_max`: jobs of each kind that wait
+ * for one; those that run come on top. Main thread. NULL: no memory or no threads. */
+struct sp_work_pool *sp_work_pool_new(unsigned computing, unsigned waiting,
+                                      unsigned queue_max) SP_MUST_CHECK;
 /* After all loops have ended. Waits for jobs that run. */
 void sp_work_pool_free(struct sp_work_pool **pool);
 /* Jobs that wait for a thread now. Any thread. */

@@ -95,7 +95,7 @@ void rig_open(struct rig *rig, const char *config, char **faults_out)
     assert_int_equal(sp_auth_shared_init(&rig->shared, sp_config_one(rig->config, "cache")->options,
                                          sp_config_one(rig->config, "guard")->options),
                      SP_OK);
-    rig->pool = sp_work_pool_new(1, 16);
+    rig->pool = sp_work_pool_new(1, 1, 16);
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         rig->loops[i] = sp_loop_new(rig->pool);
         assert_non_null(rig->loops[i]);

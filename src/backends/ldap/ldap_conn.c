@@ -436,7 +436,7 @@ static enum sp_err start_dial(struct sp_ldap_conn *conn, enum sp_ldap_dial_depth
 
     if (dial == NULL)
         return SP_ERR_NOMEM;
-    dial->work = (struct sp_auth_work){.run = run_dial, .done = dial_done};
+    dial->work = (struct sp_auth_work){.run = run_dial, .done = dial_done, .waits = true};
     dial->backend = backend;
     dial->uri = conn->server->uri;
     dial->depth = depth;

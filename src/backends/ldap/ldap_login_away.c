@@ -63,7 +63,7 @@ static enum sp_err start_chase(struct sp_ldap_chase *chase)
     struct sp_auth_backend *backend = chase->backend;
     enum sp_err err;
 
-    chase->work = (struct sp_auth_work){.run = run_chase, .done = on_chase_done};
+    chase->work = (struct sp_auth_work){.run = run_chase, .done = on_chase_done, .waits = true};
     err = backend->host->work(backend->host, &chase->work);
     if (err != SP_OK)
         return err;

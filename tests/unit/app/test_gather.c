@@ -74,7 +74,7 @@ static void answer(unsigned worker, size_t len, size_t left_out)
 static int setup(void **state)
 {
     (void)state;
-    pool = sp_work_pool_new(1, 4);
+    pool = sp_work_pool_new(1, 1, 4);
     assert_non_null(pool);
     loop = sp_loop_new(pool);
     assert_non_null(loop);

@@ -33,7 +33,7 @@ static int set_up(void **state)
     rig_open(&rig, CONFIG, NULL);
     dir = fake_world("dir");
     series = sp_stats_backend("dir");
-    pool = sp_work_pool_new(1, 1);
+    pool = sp_work_pool_new(1, 1, 1);
     assert_non_null(pool);
     loop = sp_loop_new(pool);
     assert_non_null(loop);
@@ -134,8 +134,8 @@ static void on_job(struct sp_work *work)
 
 static void a_look_that_finds_no_room_is_made_later(void **state)
 {
-    struct job jobs[2] = {{.work = {.run = run_job, .done = on_job}},
-                          {.work = {.run = run_job, .done = on_job}}};
+    struct job jobs[2] = {{.work = {.run = run_job, .done = on_job, .waits = true}},
+                          {.work = {.run = run_job, .done = on_job, .waits = true}}};
     (void)state;
 
     sp_auth_health_tick(health, rig.plan);

@@ -54,7 +54,7 @@ static void job_init(struct job *job, bool blocks)
 
 static void a_job_runs_on_another_thread_and_comes_home_once(void **state)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(2, 4);
+    struct sp_work_pool *pool = sp_work_pool_new(2, 1, 4);
     struct sp_loop *loop = test_loop_new(pool);
     struct job job;
     (void)state;
@@ -73,7 +73,7 @@ static void a_job_runs_on_another_thread_and_comes_home_once(void **state)
 
 static void a_full_queue_refuses_and_never_calls_done(void **state)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(1, 2);
+    struct sp_work_pool *pool = sp_work_pool_new(1, 1, 2);
     struct sp_loop *loop = test_loop_new(pool);
     struct job jobs[8];
     unsigned taken = 0, home = 0;
@@ -98,6 +98,32 @@ static void a_full_queue_refuses_and_never_calls_done(void **state)
     sp_work_pool_free(&pool);
 }
 
+/* Whoever waits outside holds up others that wait, and never what computes. */
+static void jobs_that_wait_keep_none_from_running_that_computes(void **state)
+{
+    struct sp_work_pool *pool = sp_work_pool_new(1, 2, 8);
+    struct sp_loop *loop = test_loop_new(pool);
+    struct job waiting[6], computing;
+    (void)state;
+
+    for (unsigned i = 0; i < 6; i++) {
+        job_init(&waiting[i], true);
+        waiting[i].work.waits = true;
+        assert_int_equal(sp_work_start(loop, &waiting[i].work), SP_OK);
+    }
+    job_init(&computing, false);
+    assert_int_equal(sp_work_start(loop, &computing.work), SP_OK);
+    test_turn_until(loop, &computing.came_home);
+    for (unsigned i = 0; i < 6; i++)
+        assert_false(waiting[i].came_home);
+    for (unsigned i = 0; i < 6; i++)
+        atomic_store(&waiting[i].may_end, true);
+    for (unsigned i = 0; i < 6; i++)
+        test_turn_until(loop, &waiting[i].came_home);
+    test_loop_end(&loop);
+    sp_work_pool_free(&pool);
+}
+
 static void *let_end(void *arg)
 {
     struct job *job = arg;
@@ -109,7 +135,7 @@ static void *let_end(void *arg)
 
 static void a_loop_waits_for_its_jobs_before_it_ends(void **state)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(1, 2);
+    struct sp_work_pool *pool = sp_work_pool_new(1, 1, 2);
     struct sp_loop *loop = test_loop_new(pool);
     pthread_t thread;
     struct job job;
@@ -128,7 +154,7 @@ static void a_loop_waits_for_its_jobs_before_it_ends(void **state)
 
 static void a_job_whose_owner_left_frees_itself_at_home(void **state)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(1, 2);
+    struct sp_work_pool *pool = sp_work_pool_new(1, 1, 2);
     struct sp_loop *loop = test_loop_new(pool);
     struct job *job = malloc(sizeof(*job));
     (void)state;
@@ -151,7 +177,7 @@ static void on_forgotten(struct sp_work *work)
 
 static void jobs_without_a_loop_are_run_before_the_pool_ends(void **state)
 {
-    struct sp_work_pool *pool = sp_work_pool_new(1, 8);
+    struct sp_work_pool *pool = sp_work_pool_new(1, 1, 8);
     (void)state;
 
     for (unsigned i = 0; i < 5; i++) {
@@ -181,6 +207,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_job_runs_on_another_thread_and_comes_home_once),
         cmocka_unit_test(a_full_queue_refuses_and_never_calls_done),
+        cmocka_unit_test(jobs_that_wait_keep_none_from_running_that_computes),
         cmocka_unit_test(a_loop_waits_for_its_jobs_before_it_ends),
         cmocka_unit_test(a_job_whose_owner_left_frees_itself_at_home),
         cmocka_unit_test(jobs_without_a_loop_are_run_before_the_pool_ends),

@@ -38,7 +38,7 @@ static void take_off(struct sp_session *session)
 static int setup(void **state)
 {
     (void)state;
-    pool = sp_work_pool_new(1, 4);
+    pool = sp_work_pool_new(1, 1, 4);
     proxy = calloc(1, sizeof(*proxy));
     sessions = calloc(SESSIONS + 1, sizeof(*sessions));
     assert_true(pool != NULL && proxy != NULL && sessions != NULL);
