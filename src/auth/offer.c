@@ -67,6 +67,26 @@ static void write_challenges(const struct sp_auth_plan *plan, struct sp_plan_off
         offer->challenges[offer->challenges_len++] = sp_span_cstr(plan->basic_challenge);
 }
 
+static bool is_offered(const struct sp_auth_plan *plan, enum sp_scheme scheme)
+{
+    for (size_t i = 0; i < plan->offers_len; i++)
+        if (plan->offers[i].schemes[scheme])
+            return true;
+    return false;
+}
+
+/* No fault, but hardly what is meant: nobody gets in by these backends. */
+static void warn_unless_offered(const struct sp_auth_plan *plan, enum sp_scheme scheme,
+                                struct sp_config_faults *faults)
+{
+    const char *key = sp_scheme_text(scheme);
+
+    if (has_backends(plan, scheme) && !is_offered(plan, scheme))
+        sp_config_warn(faults, sp_config_one(plan->config, "auth"), key,
+                       "%s has backends, but no listener offers it: name it in an offer%s", key,
+                       scheme == SP_SCHEME_BASIC ? ", or give a listener a tls_certificate" : "");
+}
+
 enum sp_err sp_plan_offers_make(struct sp_auth_plan *plan, struct sp_config_faults *faults)
 {
     const struct sp_config_block *blocks = sp_config_all(plan->config, "listen", &plan->offers_len);
@@ -87,5 +107,7 @@ enum sp_err sp_plan_offers_make(struct sp_auth_plan *plan, struct sp_config_faul
         if (offer->challenges_len == 0 && faults->count == before)
             fault_nothing_left(plan, &blocks[i], faults);
     }
+    warn_unless_offered(plan, SP_SCHEME_NEGOTIATE, faults);
+    warn_unless_offered(plan, SP_SCHEME_BASIC, faults);
     return SP_OK;
 }

@@ -170,6 +170,16 @@ def test_a_certificate_that_is_listed_twice_is_an_error(w):
     check(w, config, r"sallyport\.conf:\d+: tls_certificate .*: is in the list twice")
 
 
+def test_a_scheme_that_no_listener_offers_is_worth_a_word(w):
+    config = w.config()
+    said = check(w, config, status=0)
+    assert "no listener offers" not in said, said
+    config.listens = [("10.99.0.1:3128", {})]
+    check(w, config, r"warning: \S+sallyport\.conf:\d+: basic has backends, but no listener offers it: .*tls_certificate", status=0)
+    config.listens = [("10.99.0.1:3128", {"offer": ["basic"]})]
+    check(w, config, r"warning: \S+sallyport\.conf:\d+: negotiate has backends, but no listener offers it", status=0)
+
+
 def test_listeners_that_overlap_are_an_error(w):
     """The kernel gives such an address to one of them only; IPv6 and IPv4 are apart."""
     config = w.config()
