@@ -274,15 +274,6 @@ static void note_end(struct sp_server *server, enum sp_server_reload_end end)
         server->loaded_wall_ms = server->reload_wall_ms;
 }
 
-static void tell_serving(const struct sp_server *server, const char *how)
-{
-    char text[120];
-
-    snprintf(text, sizeof(text), "READY=1\nSTATUS=Serving with %u workers%s", server->workers_len,
-             how);
-    sp_process_tell(text);
-}
-
 /* False: refused. Also true where it is put off until the one under way is done. */
 static bool reload(struct sp_server *server)
 {
@@ -306,7 +297,7 @@ static bool reload(struct sp_server *server)
                      "event=reload_refused faults=%u detail=\"nothing has changed: the old "
                      "configuration goes on serving\"",
                      faults.count);
-        tell_serving(server, "; the last reload was refused, see the log");
+        sp_server_tell_serving(server, "READY=1\n");
     }
     sp_app_sockets_fini(&sockets);
     sp_config_faults_fini(&faults);
@@ -384,7 +375,7 @@ void sp_server_on_settled(void *owner)
                      "changed; reload again\"");
     else
         sp_log_info(&server->log, "event=reloaded");
-    tell_serving(server, server->apply_failed ? "; the last reload was refused, see the log" : "");
+    sp_server_tell_serving(server, "READY=1\n");
     tell_askers(server, !server->apply_failed, server->apply_failed ? NO_MEANS : "reloaded\n");
     sp_server_reload_again(server);
 }

@@ -118,15 +118,13 @@ static void log_listening(struct sp_server *server)
 static void on_up(void *owner)
 {
     struct sp_server *server = owner;
-    char text[80];
 
     if (++server->workers_up < server->workers_len || server->state != SP_SERVER_STARTING)
         return;
     sp_server_enter(server, SP_SERVER_SERVING);
     log_listening(server);
     sp_log_info(&server->log, "event=ready workers=%u version=" SP_VERSION, server->workers_len);
-    snprintf(text, sizeof(text), "READY=1\nSTATUS=Serving with %u workers", server->workers_len);
-    sp_process_tell(text);
+    sp_server_tell_serving(server, "READY=1\n");
     sp_server_reload_again(server);
 }
 

@@ -93,6 +93,8 @@ void sp_server_on_traced(void *owner);
 enum sp_err sp_server_vitals_open(struct sp_server *server) SP_MUST_CHECK;
 /* Its loop waits for what is under way. */
 void sp_server_vitals_close(struct sp_server *server);
+/* What `systemctl status` shows of who serves, after other lines for the service manager. */
+void sp_server_tell_serving(const struct sp_server *server, const char *before);
 /* As struct sp_admin_events has them; `words` of the first may be NULL. */
 bool sp_server_is_ready(void *owner, struct sp_buf *words);
 bool sp_server_is_alive(void *owner, struct sp_buf *words);

@@ -3,8 +3,10 @@
  * /readyz and the status page. Main thread. */
 #include "app/vitals.h"
 
+#include "app/process.h"
 #include "util/span.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define TICK_MS  1000
@@ -133,6 +135,18 @@ void sp_server_vitals_look(struct sp_server_vitals *v)
 
 /* ---- the tick ---- */
 
+void sp_server_tell_serving(const struct sp_server *server, const char *before)
+{
+    bool refused = server->last_reload != SP_SERVER_RELOAD_OK;
+    char text[160];
+
+    (void)snprintf(text, sizeof(text), "%sSTATUS=Serving with %u worker%s%s%s", before,
+                   server->workers_len, server->workers_len == 1 ? "" : "s",
+                   server->vitals->able ? "" : "; no backend answers",
+                   refused ? "; the last reload was refused, see the log" : "");
+    sp_process_tell(text);
+}
+
 static void tell_readiness(struct sp_server_vitals *v)
 {
     bool able = sp_auth_health_able(v->health);
@@ -145,6 +159,8 @@ static void tell_readiness(struct sp_server_vitals *v)
     else
         sp_log_warning(&v->server->log,
                        "event=no_backend_answers detail=\"/readyz is 503 until one does\"");
+    if (v->server->state == SP_SERVER_SERVING)
+        sp_server_tell_serving(v->server, "");
 }
 
 static void tick(struct sp_server_vitals *v)

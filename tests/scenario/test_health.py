@@ -51,10 +51,12 @@ def test_without_any_directory_it_is_not_ready_and_comes_back_by_itself(w):
     assert "corp-ldap cannot answer\n  ldaps://dc1.corp.test:636: " in text and "ldaps://dc2.corp.test:636: " in text, text
     assert "corp-krb5 cannot answer without groups from corp-ldap" in text, text
     p.log_says("event=no_backend_answers")
+    p.status_says("Serving with 1 worker; no backend answers")
     assert page(p, "/healthz")[0] == 200      # it is alive: a restart would not help
     w.dc2.start()                             # and nobody asks anything meanwhile
     becomes(p, "it is ready again", True)
     p.log_says("event=backends_answer")
+    p.status_says("Serving with 1 worker")
     passed(ask(w, auth=ALICE))
 
 

@@ -129,6 +129,17 @@ class Proxy:
         """What it has to say to the manager that keeps its sockets."""
         self.store.hear_all(self._notify)
 
+    def status_says(self, words):
+        """Waits until this is what the service manager is told."""
+        end = time.monotonic() + 15 * self.patience
+        while time.monotonic() < end:
+            try:
+                if ("STATUS=" + words) in self._notify.recv(4096).decode().split("\n"):
+                    return
+            except socket.timeout:
+                pass
+        raise RigError("the service manager was never told %r" % words)
+
     def stop(self, number=signal.SIGTERM, seconds=None):
         if self.status is None:
             self.status = self.proc.stop(number, seconds or 15 * self.patience)
