@@ -208,12 +208,25 @@ void sp_kdc_stop(struct sp_kdc **kdc)
     *kdc = NULL;
     if (gone == NULL)
         return;
+    (void)kill(gone->pid, SIGCONT);
     (void)kill(gone->pid, SIGTERM);
     (void)waitpid(gone->pid, NULL, 0);
     (void)nftw(gone->dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     for (size_t i = 0; i < gone->paths_len; i++)
         free(gone->paths[i]);
     free(gone);
+}
+
+void sp_kdc_pause(const struct sp_kdc *kdc)
+{
+    if (kill(kdc->pid, SIGSTOP) != 0)
+        die("SIGSTOP");
+}
+
+void sp_kdc_resume(const struct sp_kdc *kdc)
+{
+    if (kill(kdc->pid, SIGCONT) != 0)
+        die("SIGCONT");
 }
 
 const char *sp_kdc_path(struct sp_kdc *kdc, const char *file)

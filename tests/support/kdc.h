@@ -15,6 +15,9 @@ struct sp_kdc;
 struct sp_kdc *sp_kdc_start(const char *extra);
 /* Stops the KDC and removes its folder. */
 void sp_kdc_stop(struct sp_kdc **kdc);
+/* It takes connections and answers nothing, until it goes on. */
+void sp_kdc_pause(const struct sp_kdc *kdc);
+void sp_kdc_resume(const struct sp_kdc *kdc);
 /* A file in its folder. The text lives until the KDC is stopped. */
 const char *sp_kdc_path(struct sp_kdc *kdc, const char *file);
 

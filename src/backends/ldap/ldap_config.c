@@ -3,6 +3,7 @@
 #include "backends/ldap/ldap_config.h"
 
 #include "backends/ldap/ldap_text.h"
+#include "backends/ldap/ldap_ticket.h"
 #include "util/span.h"
 
 #include <ldap.h>
@@ -237,6 +238,19 @@ static enum sp_err check_domains(const struct sp_ldap_options *options, struct s
 
 /* ---- the whole ---- */
 
+static enum sp_err take_tickets(struct sp_auth_config *config, struct sp_auth_fault *fault)
+{
+    const struct sp_ldap_options *options = config->options;
+
+    if (options->sasl != SP_LDAP_SASL_GSSAPI)
+        return SP_OK;
+    config->tickets = sp_ldap_tickets_new(options->client_keytab, options->bind_principal);
+    if (config->tickets != NULL)
+        return SP_OK;
+    (void)faulty(fault, NULL, "out of memory");
+    return SP_ERR_NOMEM;
+}
+
 static enum sp_err check_all(struct sp_auth_config *config, struct sp_auth_fault *fault)
 {
     const struct sp_ldap_options *options = config->options;
@@ -252,6 +266,8 @@ static enum sp_err check_all(struct sp_auth_config *config, struct sp_auth_fault
         err = check_domains(options, fault);
     if (err == SP_OK)
         err = take_tls(config, fault);
+    if (err == SP_OK)
+        err = take_tickets(config, fault);
     sp_ldap_spellings_of(&config->spellings, options->filter);
     return err;
 }
@@ -291,6 +307,7 @@ void sp_ldap_release(struct sp_auth_config **config_ref)
     if (config == NULL)
         return;
     SSL_CTX_free(config->tls);
+    sp_ldap_tickets_free(&config->tickets);
     uv_mutex_destroy(&config->lock);
     free(config);
 }

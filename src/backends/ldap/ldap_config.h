@@ -13,10 +13,13 @@
 
 #define SP_LDAP_SERVERS_MAX 16
 
+struct sp_ldap_tickets;
+
 struct sp_auth_config {
     const struct sp_ldap_options *options;
     const struct sp_auth_host *host;
     SSL_CTX *tls;
+    struct sp_ldap_tickets *tickets;    /* of the service identity by Kerberos, else NULL */
     struct sp_ldap_spellings spellings; /* of a name, by the filter */
     uv_mutex_t lock;                    /* of the two below */
     uint64_t service_pause_ms;          /* 0: the service identity was not refused */

@@ -39,6 +39,9 @@ static const char *remedy_of(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_TLS:
         return "give the server a certificate that is in date and carries the name in uris, and "
                "let tls_ca name the authority that signed it";
+    case SP_LDAP_FAULT_KDC:
+        return "look whether the realm's KDCs run and can be reached from here: krb5.conf and DNS "
+               "name them";
     case SP_LDAP_FAULT_SERVICE:
         return "give bind_password_file the account's password and bind_dn its whole DN (with "
                "sasl: client_keytab and bind_principal), and reload";

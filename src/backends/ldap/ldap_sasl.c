@@ -1,15 +1,13 @@
 /* The service identity by Kerberos: a ticket from client_keytab for bind_principal, in a credential
  * cache in memory that lives for one bind, and SASL's GSSAPI mechanism with it (RFC 4752). No
- * environment variable and no default cache of the process takes part. Runs on a pool thread: the
- * KDC is asked here. */
+ * environment variable and no default cache of the process takes part. Runs on a pool thread, which
+ * waits for the KDC no longer than `timeout` (ldap_ticket.h). */
 #include "backends/ldap/ldap_dial_priv.h"
 
 #include "backends/ldap/ldap_config.h"
-#include "util/span.h"
+#include "backends/ldap/ldap_ticket.h"
 
-#include <gssapi/gssapi_ext.h>
 #include <gssapi/gssapi_krb5.h>
-#include <krb5.h>
 #include <sasl/sasl.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -19,76 +17,39 @@
 #define RENEW_MARGIN_S 300 /* before the ticket ends: the usual clock skew */
 
 /* A ticket too short for the margin is renewed at half its life. */
-static uint64_t renew_after_ms(OM_uint32 lifetime_s)
+static uint64_t renew_after_ms(uint32_t lifetime_s)
 {
     uint64_t lifetime_ms = (uint64_t)lifetime_s * 1000;
 
-    if (lifetime_s > 2 * RENEW_MARGIN_S)
-        return lifetime_ms - RENEW_MARGIN_S * 1000;
-    return lifetime_s > 0 ? lifetime_ms / 2 : 1; /* it has ended already: at once. 0 says never. */
+    return lifetime_s > 2 * RENEW_MARGIN_S ? lifetime_ms - RENEW_MARGIN_S * 1000 : lifetime_ms / 2;
 }
 
-static const char *gss_words(OM_uint32 major, OM_uint32 minor, char *out, size_t cap)
-{
-    OM_uint32 more = 0;
-    OM_uint32 ignored;
-    gss_buffer_desc text = GSS_C_EMPTY_BUFFER;
-    bool by_library = minor != 0;
-
-    if (gss_display_status(&ignored, by_library ? minor : major,
-                           by_library ? GSS_C_MECH_CODE : GSS_C_GSS_CODE, GSS_C_NO_OID, &more,
-                           &text) != GSS_S_COMPLETE) {
-        snprintf(out, cap, "unknown failure");
-        return out;
-    }
-    snprintf(out, cap, "%.*s", (int)text.length, (const char *)text.value);
-    gss_release_buffer(&ignored, &text);
-    return out;
-}
-
-/* A ticket for the principal, from the keytab, into the cache of that name. */
-static enum sp_err acquire(struct sp_ldap_dialling *d, const char *cache)
+static enum sp_err no_ticket(struct sp_ldap_dialling *d, enum sp_err err, const char *words)
 {
     const struct sp_ldap_options *options = d->config->options;
-    gss_key_value_element_desc elements[] = {{"client_keytab", options->client_keytab},
-                                             {"ccache", cache}};
-    gss_key_value_set_desc store = {2, elements};
-    gss_buffer_desc text = {strlen(options->bind_principal), options->bind_principal};
-    gss_OID_set_desc krb5 = {1, (gss_OID)(uintptr_t)gss_mech_krb5};
-    gss_cred_id_t cred = GSS_C_NO_CREDENTIAL;
-    gss_name_t name = GSS_C_NO_NAME;
-    OM_uint32 major, minor, ignored, lifetime = 0;
-    char words[200];
 
-    major = gss_import_name(&minor, &text, (gss_OID)(uintptr_t)GSS_KRB5_NT_PRINCIPAL_NAME, &name);
-    if (!GSS_ERROR(major))
-        major = gss_acquire_cred_from(&minor, name, GSS_C_INDEFINITE, &krb5, GSS_C_INITIATE, &store,
-                                      &cred, NULL, NULL);
-    if (!GSS_ERROR(major)) /* this fetches the ticket, which acquiring alone may put off */
-        major = gss_inquire_cred(&minor, cred, NULL, &lifetime, NULL, NULL);
-    gss_release_name(&ignored, &name);
-    gss_release_cred(&ignored, &cred);
-    if (GSS_ERROR(major) || lifetime == 0)
+    if (err == SP_ERR_CLOSED)
+        return sp_ldap_dial_wait_failed(d, err);
+    if (err == SP_ERR_TIMEOUT)
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_KDC, "no ticket for %s: %s",
+                                 options->bind_principal, words);
+    if (err == SP_ERR_DENIED)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "no ticket for %s from %s: %s",
-                                 options->bind_principal, options->client_keytab,
-                                 GSS_ERROR(major) ? gss_words(major, minor, words, sizeof(words))
-                                                  : "it has ended already");
-    if (lifetime != GSS_C_INDEFINITE)
-        d->report->renew_after_ms = renew_after_ms(lifetime);
-    return SP_OK;
+                                 options->bind_principal, options->client_keytab, words);
+    return sp_ldap_dial_fail(d, SP_LDAP_FAULT_FULL, "no room to fetch a ticket");
 }
 
-/* A cache in memory lives until it is destroyed by name. */
-static void destroy_cache(const char *cache)
+static enum sp_err acquire(struct sp_ldap_dialling *d, const char *cache)
 {
-    krb5_context context = NULL;
-    krb5_ccache handle = NULL;
+    const char *host = d->uri->scheme == SP_LDAP_IPC ? NULL : d->uri->host;
+    struct sp_ldap_ticket ticket;
+    enum sp_err err = sp_ldap_tickets_fetch(d->config->tickets, cache, host, sp_ldap_dial_due_ns(d),
+                                            d->stop, &ticket);
 
-    if (krb5_init_context(&context) != 0)
-        return;
-    if (krb5_cc_resolve(context, cache, &handle) == 0)
-        (void)krb5_cc_destroy(context, handle);
-    krb5_free_context(context);
+    if (err != SP_OK)
+        return no_ticket(d, err, ticket.words);
+    d->report->renew_after_ms = renew_after_ms(ticket.lifetime_s);
+    return SP_OK;
 }
 
 /* GSSAPI has its identity from the ticket: every question gets the default, or nothing. */
@@ -138,18 +99,20 @@ static enum sp_err bind_by_ticket(struct sp_ldap_dialling *d)
 enum sp_err sp_ldap_dial_sasl(struct sp_ldap_dialling *d)
 {
     static atomic_uint serial;
-    char cache[64];
+    char cache[SP_LDAP_CACHE_NAME_MAX];
     OM_uint32 minor;
     enum sp_err err;
 
     snprintf(cache, sizeof(cache), "MEMORY:sallyport-ldap-%u", atomic_fetch_add(&serial, 1u));
     err = acquire(d, cache);
+    if (err != SP_OK)
+        return err;
     /* SASL's mechanism takes the default credential: for this thread, that is the cache above. */
-    if (err == SP_OK && GSS_ERROR(gss_krb5_ccache_name(&minor, cache, NULL)))
+    if (GSS_ERROR(gss_krb5_ccache_name(&minor, cache, NULL)))
         err = sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "the ticket cannot be used");
-    if (err == SP_OK)
+    else
         err = bind_by_ticket(d);
     (void)gss_krb5_ccache_name(&minor, NULL, NULL);
-    destroy_cache(cache);
+    sp_ldap_ticket_destroy(cache);
     return err;
 }

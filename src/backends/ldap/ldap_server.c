@@ -355,8 +355,8 @@ static void move_waiting(struct sp_ldap_server *server)
     send_elsewhere(&logins, server->fault, server->fault_words);
 }
 
-/* A server that is silent, or whose TLS or service bind fails, will not do better at once; one that
- * refused or broke a connection may have been restarted, and has three tries. */
+/* A server that is silent, or whose TLS, ticket or service bind fails, will not do better at once;
+ * one that refused or broke a connection may have been restarted, and has three tries. */
 static bool opens_breaker(const struct sp_ldap_server *server, enum sp_ldap_fault fault)
 {
     switch (fault) {
@@ -365,6 +365,7 @@ static bool opens_breaker(const struct sp_ldap_server *server, enum sp_ldap_faul
     case SP_LDAP_FAULT_FULL: return server->state == SP_LDAP_SERVER_PROBING;
     case SP_LDAP_FAULT_TIMEOUT:
     case SP_LDAP_FAULT_TLS:
+    case SP_LDAP_FAULT_KDC:
     case SP_LDAP_FAULT_SERVICE: return true;
     case SP_LDAP_FAULT_LOST:
     case SP_LDAP_FAULT_CONNECT:

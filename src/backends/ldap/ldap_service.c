@@ -8,7 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
-static uint64_t operation_deadline(const struct sp_ldap_dialling *d)
+uint64_t sp_ldap_dial_due_ns(const struct sp_ldap_dialling *d)
 {
     uint64_t due_ns = uv_hrtime() + d->config->options->timeout_ms * 1000000;
 
@@ -58,7 +58,7 @@ static enum sp_err answer_of(struct sp_ldap_dialling *d, int msgid, int *result_
                              char **diagnostic_out)
 {
     LDAPMessage *answer = NULL;
-    enum sp_err err = sp_ldap_wire_await(d->report->wire, msgid, operation_deadline(d), d->stop,
+    enum sp_err err = sp_ldap_wire_await(d->report->wire, msgid, sp_ldap_dial_due_ns(d), d->stop,
                                          &answer);
 
     if (err != SP_OK)

@@ -133,6 +133,37 @@ static void a_ticket_is_renewed_before_it_ends(void **state)
     sp_kdc_admin(kdc, "modprinc -maxlife 1day proxy");
 }
 
+/* Neither a refusal nor a wait without end; the thread that asks clears away what it got too late.
+ */
+static void a_silent_kdc_is_dont_know_until_it_speaks(void **state)
+{
+    enum { PATIENCE_S = 60 };
+    struct bench *b = bench_by_kerberos(uri, "proxy.keytab");
+    uint64_t began;
+    struct asked a;
+
+    (void)state;
+    set(b, "timeout", "500ms");
+    bench_open(b);
+    sp_kdc_pause(kdc);
+    for (int i = 0; i < 3; i++) {
+        login(b, &a, "alice", "alice");
+        assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+        assert_string_equal(a.reason, "no KDC answers for the service identity");
+        assert_non_null(strstr(a.detail, "no ticket for proxy@" SP_KDC_REALM ": the KDC does"));
+    }
+    sp_kdc_resume(kdc);
+    began = uv_hrtime();
+    do {
+        run_for(b, 100);
+        login(b, &a, "alice", "alice");
+    } while (a.verdict == SP_VERDICT_UNAVAILABLE &&
+             (uv_hrtime() - began) / 1000000000 < PATIENCE_S);
+    if (a.verdict != SP_VERDICT_ALLOW)
+        fail_msg("%s: %s", a.reason, a.detail);
+    bench_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +171,7 @@ int main(void)
         cmocka_unit_test(inside_tls_no_second_layer_is_laid),
         cmocka_unit_test(a_keytab_without_the_key_is_dont_know_in_words),
         cmocka_unit_test(a_ticket_is_renewed_before_it_ends),
+        cmocka_unit_test(a_silent_kdc_is_dont_know_until_it_speaks),
     };
 
     return cmocka_run_group_tests(tests, start_both, stop_both);
