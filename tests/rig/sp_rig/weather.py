@@ -45,8 +45,10 @@ class Weather:
         self.kinds = [(self.one_directory_stopped, set()), (self.one_directory_hangs, set()), (self.one_directory_killed, set()),
                       (self.both_directories_hang, UNAVAILABLE), (self.both_directories_killed, UNAVAILABLE),
                       (self.origin_cuts, BROKEN), (self.names_are_silent, NAMELESS), (self.names_fail, NAMELESS), (self.web_server_killed, NO_ORIGIN),
-                      (self.reload, set()), (self.reload_of_garbage, set()), (self.rotation, set()), (self.log_disk_full, set()), (self.descriptors_short, SHORT),
+                      (self.kdc_killed, set()), (self.kdc_hangs, set()), (self.reload, set()), (self.reload_of_garbage, set()), (self.rotation, set()), (self.log_disk_full, set()), (self.descriptors_short, SHORT),
                       (self.everything_forgotten, set())]
+        for user in ("alice", "bob"):      # whose tickets are in hand before a KDC is gone
+            world.initiator(user).value()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -122,6 +124,18 @@ class Weather:
 
     def both_directories_killed(self):
         self._stopped([self.w.dc1, self.w.dc2], signal.SIGKILL)
+
+    # ---- the KDC: nobody needs it who has a ticket already ----
+
+    def kdc_killed(self):
+        self.w.realm.proc.stop(signal.SIGKILL, 5)
+        self._lasts()
+        self.w.realm.start()
+
+    def kdc_hangs(self):
+        self.w.realm.hang()
+        self._lasts()
+        self.w.realm.wake()
 
     # ---- origins and names ----
 
