@@ -226,7 +226,7 @@ def test_usage(w):
 
 def ticket(w, config, *words, user="alice", env=None):
     """`login --negotiate` with a user's own tickets: (exit status, the one object)."""
-    environment = w.environment(ntlm=True)   # SPNEGO asks every mechanism that there is
+    environment = w.environment(whole_stacks=True)   # SPNEGO asks every mechanism that there is
     environment.update({k: v for k, v in (env if env is not None else w.realm.environment(user)).items() if k.startswith(("KRB5", "NTLM"))})
     status, out, err = command(w.binary, ("login", "-c", config.path, "--negotiate", "--json", "--proxy", w.proxy_host, *words), environment)
     assert status != 2 and "Sanitizer" not in err, err

@@ -78,7 +78,7 @@ class Made:
 
     def ticket(self, user, proxy, part="login"):
         """`login --negotiate` with somebody's own ticket, refused. SPNEGO asks every mechanism there is, NTLM too."""
-        env = dict(self.w.environment(ntlm=True), KRB5CCNAME=self.w.realm.environment(user)["KRB5CCNAME"])
+        env = dict(self.w.environment(whole_stacks=True), KRB5CCNAME=self.w.realm.environment(user)["KRB5CCNAME"])
         self._run(part, 1, ("login", "--negotiate", "--proxy", proxy), env=env)
         self._id(self.printed[part])
 

@@ -128,7 +128,8 @@ ppolicy_use_lockout
 class Directory:
     """One slapd. `clear` and `tls` are its ldap:// and ldaps:// addresses, `ldapi` its socket's."""
 
-    def __init__(self, name, folder, address, port, tls_port, authority, hosts):
+    def __init__(self, name, folder, address, port, tls_port, authority, hosts, env=None, extra=""):
+        """env: its environment, if not ours. extra: lines of configuration."""
         self.name, self.folder, self.address, self.port, self.tls_port = name, folder, address, port, tls_port
         os.makedirs(os.path.join(folder, "db"))
         certificate, key = authority.issue(name, hosts, ["127.0.0.1", address])
@@ -136,7 +137,8 @@ class Directory:
         self.log = os.path.join(folder, "slapd.log")
         self._conf = os.path.join(folder, "slapd.conf")
         self._settings = dict(folder=folder, ca=authority.ca, certificate=certificate, key=key, base=BASE, root=ROOT_DN,
-                              rootpw=ROOT_PASSWORD, service=SERVICE_DN, idle=0, extra="")
+                              rootpw=ROOT_PASSWORD, service=SERVICE_DN, idle=0, extra=extra)
+        self._env = env
         # Debian confines /usr/sbin/slapd by AppArmor to /var/lib/ldap; the profile goes by path, so a copy is free
         self._binary = os.path.join(folder, "slapd")
         if not os.path.exists("/usr/sbin/slapd"):
@@ -155,7 +157,7 @@ class Directory:
         """Starts it (again). idle=N makes it drop connections that were silent for N seconds."""
         self._configure(**dict({"idle": 0}, **changes))
         urls = ["ldap://%s:%d" % (self.address, self.port), "ldaps://%s:%d" % (self.address, self.tls_port), self.ldapi]
-        self.proc = Proc(self.name, [self._binary, "-f", self._conf, "-h", " ".join(urls), "-d", "stats"], self.log)
+        self.proc = Proc(self.name, [self._binary, "-f", self._conf, "-h", " ".join(urls), "-d", "stats"], self.log, env=self._env)
         wait_for_port(self.proc, self.address, self.port)
 
     def tell_time(self, text):
@@ -177,16 +179,7 @@ class Directory:
     def hang(self):
         """SIGSTOP: connections stay open and nothing answers."""
         self.proc.send(signal.SIGSTOP)
-        wait_until("slapd has stopped", self._is_stopped)
-
-    def _is_stopped(self):
-        """Each thread stops by itself, and on a busy machine goes on for a while."""
-        folder = "/proc/%d/task" % self.proc.pid
-        for task in os.listdir(folder):
-            with open(os.path.join(folder, task, "stat")) as f:
-                if f.read().rpartition(")")[2].split()[0] != "T":
-                    return False
-        return True
+        wait_until("slapd has stopped", self.proc.is_stopped)
 
     def wake(self):
         self.proc.send(signal.SIGCONT)

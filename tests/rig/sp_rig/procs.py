@@ -47,6 +47,15 @@ class Proc:
         if self.alive():
             self.popen.send_signal(number)
 
+    def is_stopped(self):
+        """By SIGSTOP. Each thread stops by itself, and on a busy machine goes on for a while."""
+        folder = "/proc/%d/task" % self.pid
+        for task in os.listdir(folder):
+            with open(os.path.join(folder, task, "stat")) as f:
+                if f.read().rpartition(")")[2].split()[0] != "T":
+                    return False
+        return True
+
     def stop(self, number=signal.SIGTERM, seconds=10.0):
         """Ends it and returns its exit status; what does not end in time is killed (status -9)."""
         if self.alive():

@@ -2,9 +2,10 @@
 
 import os
 import shutil
+import signal
 
 from .directory import PEOPLE
-from .procs import Proc, RigError, run, wait_for_port
+from .procs import Proc, RigError, run, wait_for_port, wait_until
 
 REALM = "CORP.TEST"
 PRINCIPALS = ("alice", "bob", "carol", "dave", "outsider")
@@ -91,6 +92,14 @@ class Realm:
         if self.proc is not None:
             self.proc.stop()
             self.proc = None
+
+    def hang(self):
+        """SIGSTOP: it takes connections, and nothing answers."""
+        self.proc.send(signal.SIGSTOP)
+        wait_until("the KDC has stopped", self.proc.is_stopped)
+
+    def wake(self):
+        self.proc.send(signal.SIGCONT)
 
     def cache(self, user):
         """A ticket cache with a TGT of this user's, fetched with the password; made once."""

@@ -115,23 +115,23 @@ class World:
         keys.update(changes)
         return keys
 
-    def environment(self, ntlm=False):
-        """sallyport's own environment: the rig's Kerberos, no tickets."""
+    def environment(self, whole_stacks=False):
+        """sallyport's own environment: the rig's Kerberos, no tickets. whole_stacks: to tell whose the leaks are."""
         scratch = os.path.join(self.folder, "scratch")
         os.makedirs(scratch, exist_ok=True)
         env = self.realm.environment()
         for name in ("KRB5CCNAME", "KRB5_KTNAME"):
             env.pop(name, None)
         env.update(KRB5RCACHEDIR=scratch, NTLM_USER_FILE=self._ntlm_users,
-                   ASAN_OPTIONS="detect_leaks=1:exitcode=99" + (":fast_unwind_on_malloc=0" if ntlm else ""), UBSAN_OPTIONS="print_stacktrace=1",
+                   ASAN_OPTIONS="detect_leaks=1:exitcode=99" + (":fast_unwind_on_malloc=0" if whole_stacks else ""), UBSAN_OPTIONS="print_stacktrace=1",
                    LSAN_OPTIONS="print_suppressions=0:suppressions=" + os.path.join(os.path.dirname(__file__), "lsan.supp"),
                    TSAN_OPTIONS="exitcode=98:halt_on_error=0:suppressions=" + os.path.join(os.path.dirname(__file__), "tsan.supp"))
         return env
 
     def start(self, config=None, krb5_conf=None, env=None, binary=None, **more):
         config = config or self.config()
-        ntlm = any("ntlmssp" in keys.get("mechanisms", ()) for keys in config.backends.values())
-        environment = self.environment(ntlm)
+        leaky = any("ntlmssp" in keys.get("mechanisms", ()) or keys.get("sasl") for keys in config.backends.values())
+        environment = self.environment(leaky)
         if krb5_conf is not None:
             environment["KRB5_CONFIG"] = krb5_conf
         for name, value in (env or {}).items():
@@ -203,6 +203,7 @@ class World:
         self.ldap.restore()
         if self.realm.proc is None or not self.realm.proc.alive():
             self.realm.start()
+        self.realm.wake()
         if self.named:
             for names in (self.names.failing, self.names.silent, self.names.garbled, self.names.truncated):
                 names.clear()
