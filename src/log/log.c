@@ -137,11 +137,14 @@ void sp_log_line(const struct sp_log *log, enum sp_log_level level, const char *
 {
     struct line line;
     va_list args;
-    bool journal = atomic_load_explicit(&to_journal, memory_order_relaxed);
     int kept = errno;
+    bool queued, journal;
 
     if (!sp_log_enabled(level))
         return;
+    queued = sp_sink_is_open(SP_SINK_ERROR);
+    journal = queued ? atomic_load_explicit(&to_journal, memory_order_relaxed)
+                     : stderr_is_journal();
     line.len = 0;
     if (journal)
         add(&line, level_priorities[level]);
@@ -156,7 +159,7 @@ void sp_log_line(const struct sp_log *log, enum sp_log_level level, const char *
     va_end(args);
     add_context(&line, log);
     finish(&line);
-    if (sp_sink_is_open(SP_SINK_ERROR))
+    if (queued)
         queue(&line);
     else
         write_directly(&line);

@@ -60,7 +60,7 @@ static void say_opened(void)
     sp_log_close();
 }
 
-static void say_to_the_journal(void)
+static void name_the_journal(void)
 {
     char stream[64];
     struct stat st;
@@ -69,13 +69,21 @@ static void say_to_the_journal(void)
     (void)snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)st.st_dev,
                    (unsigned long long)st.st_ino);
     assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+}
+
+static void say_to_the_journal(void)
+{
+    name_the_journal();
+    sp_log_info(NULL, "event=before");
     say_opened();
+    sp_log_info(NULL, "event=after");
 }
 
 static void the_journal_gets_priorities_in_place_of_times(void **state)
 {
     (void)state;
-    assert_string_equal(captured(say_to_the_journal), "<4>event=one\n<6>event=two\n");
+    assert_string_equal(captured(say_to_the_journal),
+                        "<6>event=before\n<4>event=one\n<6>event=two\n<6>event=after\n");
 }
 
 static void say_with_anothers_variable(void)
