@@ -142,3 +142,16 @@ def test_a_service_bind_without_a_kdc_is_503_blocks_nobody_and_is_made_when_it_i
                     assert faults and all("KDC" in f["state"] and "KDC" in f["remedy"] for f in faults), faults
                 comes_back(w)
         assert set(glob.glob("/tmp/krb5cc*")) == files
+
+
+def test_a_silent_kdc_holds_up_neither_a_reload_nor_the_end(w):
+    """The thread that asks it is left to itself."""
+    with kerberos_directory(w) as (_, keys):
+        p = w.start(configured(w, keys))
+        with without_kdc(w, "hung"):
+            own(ask(w, auth=BOB), 503, "directory_unavailable")
+            control(p, "reload")
+            own(ask(w, auth=BOB), 503, "directory_unavailable")
+            status = p.stop()
+            assert status == 0, p.proc.words(4000)
+            assert w.realm.proc.is_stopped()
