@@ -35,8 +35,8 @@ def without_kdc(w, fault):
 
 def ill(w, config):
     """What `doctor` finds at fault."""
-    status, out, _ = w.command("doctor", "-c", config.write(), "--json")
-    assert status == 1, out
+    status, out, err = w.command("doctor", "-c", config.write(), "--json")
+    assert status == 1, (status, out, err)
     return [f for f in json.loads(out)["findings"] if not f["well"]]
 
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #define STOP_LOOK_NS 100000000u /* how soon one who waits sees *stop */
@@ -41,6 +42,19 @@ struct asking {
     krb5_ccache cache;
     krb5_creds creds;
 };
+
+static atomic_uint threads; /* that ask, of all tickets */
+
+/* At the end of the process, before libraries take themselves apart: not under a thread that is
+ * inside of them. */
+static void end_at_once(int status, void *unused)
+{
+    (void)unused;
+    if (atomic_load(&threads) == 0)
+        return;
+    (void)fflush(NULL);
+    _exit(status);
+}
 
 /* ---- on the thread ---- */
 
@@ -196,6 +210,7 @@ static void *run(void *arg)
         free(job);
     }
     unref(tickets);
+    atomic_fetch_sub(&threads, 1u);
     return NULL;
 }
 
@@ -260,8 +275,10 @@ static enum sp_err begin(struct sp_ldap_tickets *tickets, struct job *job)
 
     tickets->asking = true;
     tickets->refs++;
+    atomic_fetch_add(&threads, 1u);
     err = start_thread(job);
     if (err != SP_OK) {
+        atomic_fetch_sub(&threads, 1u);
         tickets->asking = false;
         tickets->refs--;
     }
@@ -314,10 +331,16 @@ enum sp_err sp_ldap_tickets_fetch(struct sp_ldap_tickets *tickets, const char *c
 
 struct sp_ldap_tickets *sp_ldap_tickets_new(const char *keytab, const char *principal)
 {
+    static atomic_flag known = ATOMIC_FLAG_INIT;
     struct sp_ldap_tickets *tickets = calloc(1, sizeof(*tickets));
 
     if (tickets == NULL)
         return NULL;
+    if (!atomic_flag_test_and_set(&known) && on_exit(end_at_once, NULL) != 0) {
+        atomic_flag_clear(&known);
+        free(tickets);
+        return NULL;
+    }
     tickets->refs = 1;
     tickets->keytab = strdup(keytab);
     tickets->principal = strdup(principal);
