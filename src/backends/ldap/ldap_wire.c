@@ -19,12 +19,14 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define READ_AHEAD     8192
-#define UNSENT_MAX     (1024u * 1024u) /* a server that takes nothing while so much waits is gone */
-#define HELD_MAX       16384u          /* more than this is not held, it goes out at once */
-#define INCOMING_MAX   (2u * 1024u * 1024u) /* of one message; a group entry may be large */
-#define UNANSWERED_MAX (4u * 1024u * 1024u) /* without the end of any answer */
-#define STOP_LOOK_MS   100                  /* how soon a waiting pool thread sees *stop */
+#define READ_AHEAD 8192
+#define UNSENT_MAX (1024u * 1024u) /* a server that takes nothing while so much waits is gone */
+#define HELD_MAX   16384u          /* more than this is not held, it goes out at once */
+/* Of one message, and without the end of any answer. libldap takes eight times as much for small
+ * entries as they have on the wire; a page of groups has 500, of their names alone. */
+#define INCOMING_MAX   (1024u * 1024u)
+#define UNANSWERED_MAX (2u * 1024u * 1024u)
+#define STOP_LOOK_MS   100 /* how soon a waiting pool thread sees *stop */
 
 struct sp_ldap_wire {
     int fd;
