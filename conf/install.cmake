@@ -30,9 +30,8 @@ install(FILES ${PROJECT_BINARY_DIR}/sallyport.service DESTINATION lib/systemd/sy
 
 install(FILES conf/sallyport.bash DESTINATION share/bash-completion/completions RENAME sallyport)
 install(FILES conf/sallyport.logrotate DESTINATION ${SP_ETC}/../logrotate.d RENAME sallyport)
-install(FILES README.md docs/admin-active-directory.md docs/admin-openldap-mit.md docs/clients.md docs/from-squid.md
-              docs/LOGGING.md docs/security.md docs/troubleshooting.md
-        DESTINATION share/doc/sallyport)
+install(FILES README.md DESTINATION share/doc/sallyport)
+install(DIRECTORY docs DESTINATION share/doc/sallyport PATTERN man EXCLUDE) # as README's links have it
 
 # ---- manual pages: sallyport.conf(5) comes from the option tables ----
 
