@@ -39,12 +39,14 @@ def forgotten(p):
 
 
 def at_start(w, p):
-    """What it holds before anybody has come; what belongs to the start itself, as a socket to systemd, is over soon."""
+    """What it holds before anybody has come; what belongs to the start itself, as a socket to systemd or the first look at the
+    directory, is over soon: the slower the build, the longer it must have been so."""
     readings = [forgotten(p)]
+    enough = int(4 * w.patience)
 
     def steady():
         readings.append(forgotten(p))
-        return len(readings) >= 3 and readings[-1] == readings[-2] == readings[-3]
+        return len(readings) >= enough and all(reading == readings[-1] for reading in readings[-enough:])
     wait_until("the start is over", steady, QUIET_SECONDS * w.patience, every=0.05)
     return readings[-1]
 
