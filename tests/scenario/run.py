@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Runs the scenarios: each function test_* of tests/scenario/test_*.py against the rig and a real sallyport.
 
-  run.py --build DIR [--jobs N] [--patience N] [--keep] [--list] [NAME...]
+  run.py --build DIR [--jobs N] [--patience N] [--twice] [--keep] [--list] [NAME...]
 
 NAME is a part of a file's or a test's name. The files are dealt out to N processes, each with a rig and a network
 namespace of its own. The last line is `scenarios: N passed, N failed`; the exit status is 1 if anything failed.
@@ -28,6 +28,7 @@ def arguments():
     parser.add_argument("--build", default=os.path.join(HERE, "..", "..", "build"))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--patience", type=float, default=1.0, help="how many times longer than usual to wait (sanitizers)")
+    parser.add_argument("--twice", action="store_true", help="what fails by its own words runs once more; both are told")
     parser.add_argument("--keep", action="store_true", help="leave the rig's directory")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--shard", help=argparse.SUPPRESS)
@@ -65,7 +66,8 @@ def _too_long(*_):
 
 
 def run_one(world, function, patience):
-    """None, or words about what went wrong."""
+    """None, or words about what went wrong; and whether they are the test's own alone: what the world finds at its end (a
+    sanitizer's report, a bad exit status, a secret in a log) is none of them."""
     signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(int(LIMIT_SECONDS * patience))
     fault = None
@@ -83,22 +85,34 @@ def run_one(world, function, patience):
     except Exception:
         after = [traceback.format_exc()]
     if fault is None and not after:
-        return None
-    return "\n".join(([fault] if fault else []) + after + tails)
+        return None, True
+    return "\n".join(([fault] if fault else []) + after + tails), not after
 
 
 # What the leak checker says when it has crashed itself: GCC 12's does, about once in a thousand ends of a process. That is
 # no verdict on the test, neither way, so the test runs once more; a second crash counts as a failure.
 NO_VERDICT = "LeakSanitizer has encountered a fatal error"
-VERDICTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:")
+VERDICTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
 
-def run_to_verdict(world, words, function, patience):
-    fault = run_one(world, function, patience)
-    if fault is None or NO_VERDICT not in fault or any(v in fault for v in VERDICTS):
-        return fault
-    print("again   %s (the leak checker itself crashed)" % words, flush=True)
-    return run_one(world, function, patience)
+def indented(words):
+    return "\n".join("        " + line for line in words.splitlines())
+
+
+def run_to_verdict(world, words, function, patience, twice):
+    """None, or what went wrong, and whether it ran a second time. With twice, for machines that are shared: a test that
+    fails by its own words may have met a machine that stood still; what the world finds at its end is final. What the first
+    attempt said is shown in full, and the number of second ones stands before the last line."""
+    fault, own = run_one(world, function, patience)
+    if fault is None or any(v in fault for v in VERDICTS):
+        return fault, False
+    if NO_VERDICT in fault:
+        print("again   %s (the leak checker itself crashed)" % words, flush=True)
+    elif twice and own:
+        print("AGAIN   %s: it failed, and runs once more\n%s" % (words, indented(fault)), flush=True)
+    else:
+        return fault, False
+    return run_one(world, function, patience)[0], True
 
 
 def run_shard(options, mine):
@@ -106,23 +120,24 @@ def run_shard(options, mine):
     space.enter()
     from sp_rig.world import World
     world = World(options.build, patience=options.patience)
-    failed = 0
+    failed = again = 0
     try:
         for file, name, function in mine:
             begun = time.monotonic()
             words = "%s: %s" % (file[5:], name[5:].replace("_", " "))
-            fault = run_to_verdict(world, words, function, options.patience)
+            fault, second = run_to_verdict(world, words, function, options.patience, options.twice)
+            again += second
             took = time.monotonic() - begun
             if fault is None:
                 print("ok      %s (%.1f s)" % (words, took), flush=True)
             else:
                 failed += 1
-                print("FAILED  %s (%.1f s)\n%s" % (words, took, "\n".join("        " + line for line in fault.splitlines())), flush=True)
+                print("FAILED  %s (%.1f s)\n%s" % (words, took, indented(fault)), flush=True)
     finally:
         world.stop(keep=options.keep)
         if options.keep:
             print("left: %s" % world.folder)
-    print("shard-total %d %d" % (len(mine) - failed, failed), flush=True)
+    print("shard-total %d %d" % (len(mine) - failed, again), flush=True)
 
 
 def main():
@@ -152,13 +167,14 @@ def main():
 def finish(children, total):
     """Prints what the shards say, whole tests at a time, and adds up."""
     import threading
-    passed, lock = [0], threading.Lock()
+    passed, again, lock = [0], [0], threading.Lock()
 
     def relay(child):
         for line in child.stdout:
             with lock:
                 if line.startswith("shard-total "):
                     passed[0] += int(line.split()[1])
+                    again[0] += int(line.split()[2])
                 else:
                     sys.stdout.write(line)
                     sys.stdout.flush()
@@ -173,6 +189,8 @@ def finish(children, total):
         for c in children:
             c.terminate()
         raise
+    if again[0]:
+        print("second attempts: %d (AGAIN says of which, and why)" % again[0])
     # a shard that broke off has not said its total: all that is not known to have passed has failed
     print("scenarios: %d passed, %d failed" % (passed[0], total - passed[0]))
     return 0 if passed[0] == total else 1
