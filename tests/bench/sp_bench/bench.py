@@ -97,8 +97,10 @@ class Bench:
         w = self.world
         return [self.keep(sides.start_haproxy(self.folder("haproxy"), self.origin.address, w.certificate, w.key, self.files))] if self.haproxy else []
 
-    def start_apache(self, auth):
-        return [self.keep(sides.start_apache(self.folder("apache"), auth, self.origin.address, self.world.environment()))] if self.apache else []
+    def start_apache(self, auth, stock=False):
+        """One that is tuned, and where `stock`, one as Debian ships it beside it."""
+        return [self.keep(sides.start_apache(self.folder("apache"), auth, self.origin.address, self.world.environment(), shipped))
+                for shipped in ((False, True) if stock else (False,))] if self.apache else []
 
     def start_sallyport(self, config, name="sallyport"):
         return self.keep(self.sallyports.start(config, name))

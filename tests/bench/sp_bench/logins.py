@@ -20,7 +20,7 @@ class Negotiate(Scenario):
         alone = sides.Side("the GSS call alone, 2 threads", "none:")
         cached = sides.Side("the same with MIT's replay cache", "dfl:")
         squid = bench.start_squid(sides.squid_negotiate(keytab))
-        apache = bench.start_apache(sides.apache_negotiate(keytab)) if bench.apache_gssapi else []
+        apache = bench.start_apache(sides.apache_negotiate(keytab), stock=True) if bench.apache_gssapi else []
         return [alone, cached] + squid + apache + [bench.start_sallyport(bench.sallyports.negotiate())]
 
     def _tokens(self, bench, number):
@@ -46,6 +46,7 @@ class Negotiate(Scenario):
     def aims(self, by):
         yield at_least(4, "Negotiate: at least 4 times squid's logins/s", by, "sallyport", 4, "squid")
         yield at_least(4, "Negotiate: at least twice apache's logins/s", by, "sallyport", 2, "apache")
+        yield at_least(4, "Negotiate: at least twice the logins/s of an apache as Debian ships it", by, "sallyport", 2, "apache, as Debian ships it")
         alone, mine = by["the GSS call alone, 2 threads"].cpu, by["sallyport"].cpu
         yield Aim(4, "Negotiate: at most 100 us of CPU beyond the GSS call", "%.0f us beyond %.0f us" % (mine - alone, alone), mine - alone <= 100)
 

@@ -80,16 +80,8 @@ LogLevel crit
 ServerName apache.corp.test
 {user}
 {modules}
-StartServers 1
-ServerLimit 1
-ThreadLimit {threads}
-ThreadsPerChild {threads}
-MaxRequestWorkers {threads}
-MinSpareThreads 1
-MaxSpareThreads {threads}
-MaxConnectionsPerChild 0
-AsyncRequestWorkerFactor 64
-Listen {address}:3129
+{workers}
+Listen {address}:{port}
 ListenBacklog 16384
 Timeout 600
 KeepAlive On
@@ -100,9 +92,21 @@ ProxyVia Off
 ProxyAddHeaders Off
 AllowCONNECT 8080
 {auth}
+"""
+APACHE_TUNED = """
+StartServers 1
+ServerLimit 1
+ThreadLimit {threads}
+ThreadsPerChild {threads}
+MaxRequestWorkers {threads}
+MinSpareThreads 1
+MaxSpareThreads {threads}
+MaxConnectionsPerChild 0
+AsyncRequestWorkerFactor 64
 <Proxy "http://{origin}" enablereuse=on max={threads} ttl=600>
 </Proxy>
 """
+APACHE_STOCK = "Include /etc/apache2/mods-available/mpm_event.conf"
 APACHE_LOADS = ("mpm_event", "authn_core", "authz_core", "authz_user", "auth_basic", "ldap", "authnz_ldap", "auth_gssapi", "proxy", "proxy_http",
                 "proxy_connect")
 APACHE_LDAP = """
@@ -305,19 +309,21 @@ def start_haproxy(folder, origin, certificate, key, files):
     return Side("haproxy", address + ":3128", proc, tls=address + ":3143")
 
 
-def start_apache(folder, auth, origin, environment):
-    """One process of many threads (the event MPM), which uses as many processors as there are. Its connections to the
-    origin are kept, as a forward proxy's own worker would not."""
+def start_apache(folder, auth, origin, environment, stock=False):
+    """Tuned: one process of many threads (the event MPM), which uses as many processors as there are, and whose connections to
+    the origin are kept. Stock: the processes and threads that Debian ships, and the forward proxy's own way with the origin,
+    a connection for each request."""
     os.makedirs(folder)
     os.chmod(folder, 0o777)
-    address = space.ADDRESSES["other-client"]
+    address, port = space.ADDRESSES["other-client"], 3130 if stock else 3129
     modules = [name for name in APACHE_LOADS if name != "auth_gssapi" or "GSSAPI" in auth]
     conf = write(folder + "/apache.conf", APACHE_CONF.format(
-        folder=folder, address=address, auth=auth, origin=origin, threads=APACHE_THREADS, user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        folder=folder, address=address, port=port, auth=auth, user="User www-data\nGroup www-data" if os.geteuid() == 0 else "",
+        workers=APACHE_STOCK if stock else APACHE_TUNED.format(origin=origin, threads=APACHE_THREADS),
         modules="\n".join("LoadModule %s_module %s/mod_%s.so" % (name, APACHE_MODULES, name) for name in modules)))
     proc = Proc("apache", [APACHE, "-D", "FOREGROUND", "-f", conf], folder + "/out", env=dict(environment, KRB5RCACHENAME="none:"))
-    wait_for_port(proc, address, 3129)
-    return Side("apache", address + ":3129", proc)
+    wait_for_port(proc, address, port)
+    return Side("apache, as Debian ships it" if stock else "apache", "%s:%d" % (address, port), proc)
 
 
 def apache_ldap(url, cached=True):
