@@ -52,9 +52,9 @@ static void read_names(const GENERAL_NAMES *names, struct sp_tls_certificate *ou
 void sp_tls_server_certificate(const struct sp_tls_server *server, size_t index,
                                struct sp_tls_certificate *out)
 {
-    const struct sp_tls_identity *identity = &server->identities[index];
-    X509 *certificate = SSL_CTX_get0_certificate(identity->files);
-    const EVP_PKEY *key = SSL_CTX_get0_privatekey(identity->files);
+    const struct sp_tls_pair *pair = &server->pairs[index];
+    X509 *certificate = SSL_CTX_get0_certificate(pair->files);
+    const EVP_PKEY *key = SSL_CTX_get0_privatekey(pair->files);
     int days = 0, seconds = 0;
     struct tm tm;
 
@@ -68,5 +68,5 @@ void sp_tls_server_certificate(const struct sp_tls_server *server, size_t index,
         (void)strftime(out->until, sizeof(out->until), "%Y-%m-%d", &tm);
     if (key != NULL)
         snprintf(out->key, sizeof(out->key), "%s", EVP_PKEY_get0_type_name(key));
-    read_names(identity->names, out);
+    read_names(pair->names, out);
 }

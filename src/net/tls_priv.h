@@ -12,8 +12,8 @@
 #define SP_TLS_END_POINT_MAX (sizeof("tls-server-end-point:") - 1 + EVP_MAX_MD_SIZE)
 #define SP_TLS_MARK_LEN      32 /* SHA-256 */
 
-/* One certificate with its key. Owned by its context. */
-struct sp_tls_identity {
+/* A certificate and its key. Owned by its context. */
+struct sp_tls_pair {
     SSL_CTX *files;       /* what was read: certificate, chain, key. No connection is made of it */
     GENERAL_NAMES *names; /* whom it is for; NULL: nobody */
     char end_point[SP_TLS_END_POINT_MAX];
@@ -24,24 +24,24 @@ struct sp_tls_identity {
 struct sp_tls_server {
     atomic_uint refs;
     SSL_CTX *ctx; /* the rules, and no certificate: each handshake chooses */
-    struct sp_tls_identity *identities;
-    size_t identities_len;
+    struct sp_tls_pair *pairs;
+    size_t pairs_len;
 };
 
 /* The library's oldest complaint in words, and its queue emptied. */
 const char *sp_tls_error_words(void);
 
-/* ---- tls_identity.c ---- */
-/* Fills an identity of zeroes; what failed is for sp_tls_identity_fini too. */
-enum sp_err sp_tls_identity_read(struct sp_tls_identity *identity, const char *certificate,
-                                 const char *key, struct sp_tls_fault *fault_out) SP_MUST_CHECK;
-void sp_tls_identity_fini(struct sp_tls_identity *identity);
+/* ---- tls_pair.c ---- */
+/* Fills a pair of zeroes; what failed is for sp_tls_pair_fini too. */
+enum sp_err sp_tls_pair_read(struct sp_tls_pair *pair, const char *certificate, const char *key,
+                             struct sp_tls_fault *fault_out) SP_MUST_CHECK;
+void sp_tls_pair_fini(struct sp_tls_pair *pair);
 /* An SSL_CTX_set_cert_cb callback; `arg` is the context. Gives the handshake the certificates for
  * the name that the client asks for, at most one of each kind of key: the library then goes by the
  * client's signature algorithms. */
-int sp_tls_identity_choose(SSL *ssl, void *arg);
+int sp_tls_pair_choose(SSL *ssl, void *arg);
 /* After a handshake: which one the client knows. NULL: a ticket without a mark. */
-const struct sp_tls_identity *sp_tls_identity_of(const struct sp_tls_server *server, SSL *ssl);
+const struct sp_tls_pair *sp_tls_pair_of(const struct sp_tls_server *server, SSL *ssl);
 
 /* ---- tls_tickets.c ---- */
 struct sp_tls_ticket_key {

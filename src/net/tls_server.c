@@ -82,9 +82,9 @@ static bool set_rules(SSL_CTX *ctx)
 static void server_free(struct sp_tls_server *server)
 {
     SSL_CTX_free(server->ctx);
-    for (size_t i = 0; i < server->identities_len; i++)
-        sp_tls_identity_fini(&server->identities[i]);
-    free(server->identities);
+    for (size_t i = 0; i < server->pairs_len; i++)
+        sp_tls_pair_fini(&server->pairs[i]);
+    free(server->pairs);
     free(server);
 }
 
@@ -102,16 +102,15 @@ struct sp_tls_server *sp_tls_server_new(struct sp_tls_fault *fault)
         server_free(server);
         return NULL;
     }
-    SSL_CTX_set_cert_cb(server->ctx, sp_tls_identity_choose, server);
+    SSL_CTX_set_cert_cb(server->ctx, sp_tls_pair_choose, server);
     return server;
 }
 
 /* The later of two would never be shown: a name is missing, and its file was meant. */
-static bool is_there_already(const struct sp_tls_server *server,
-                             const struct sp_tls_identity *identity)
+static bool is_there_already(const struct sp_tls_server *server, const struct sp_tls_pair *pair)
 {
-    for (size_t i = 0; i < server->identities_len; i++)
-        if (memcmp(server->identities[i].mark, identity->mark, sizeof(identity->mark)) == 0)
+    for (size_t i = 0; i < server->pairs_len; i++)
+        if (memcmp(server->pairs[i].mark, pair->mark, sizeof(pair->mark)) == 0)
             return true;
     return false;
 }
@@ -119,28 +118,28 @@ static bool is_there_already(const struct sp_tls_server *server,
 enum sp_err sp_tls_server_add(struct sp_tls_server *server, const char *certificate,
                               const char *key, struct sp_tls_fault *fault)
 {
-    struct sp_tls_identity *grown = realloc(server->identities, (server->identities_len + 1) *
-                                                                    sizeof(*server->identities));
-    struct sp_tls_identity *identity;
+    struct sp_tls_pair *grown = realloc(server->pairs,
+                                        (server->pairs_len + 1) * sizeof(*server->pairs));
+    struct sp_tls_pair *pair;
     enum sp_err err;
 
     *fault = (struct sp_tls_fault){.why = "out of memory"};
     if (grown == NULL)
         return SP_ERR_INVALID;
-    server->identities = grown;
-    identity = &grown[server->identities_len];
-    memset(identity, 0, sizeof(*identity));
-    err = sp_tls_identity_read(identity, certificate, key, fault);
-    if (err == SP_OK && is_there_already(server, identity)) {
+    server->pairs = grown;
+    pair = &grown[server->pairs_len];
+    memset(pair, 0, sizeof(*pair));
+    err = sp_tls_pair_read(pair, certificate, key, fault);
+    if (err == SP_OK && is_there_already(server, pair)) {
         fault->option = "tls_certificate";
         (void)snprintf(fault->why, sizeof(fault->why),
                        "tls_certificate %s: is in the list twice; each file once", certificate);
         err = SP_ERR_INVALID;
     }
     if (err == SP_OK)
-        server->identities_len++;
+        server->pairs_len++;
     else
-        sp_tls_identity_fini(identity);
+        sp_tls_pair_fini(pair);
     return err;
 }
 
@@ -161,14 +160,14 @@ void sp_tls_server_unref(struct sp_tls_server **server_ptr)
 
 size_t sp_tls_server_certificates(const struct sp_tls_server *server)
 {
-    return server->identities_len;
+    return server->pairs_len;
 }
 
 struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server, size_t index)
 {
-    const struct sp_tls_identity *identity = &server->identities[index];
+    const struct sp_tls_pair *pair = &server->pairs[index];
 
-    if (identity->end_point_len == 0)
+    if (pair->end_point_len == 0)
         return (struct sp_span){NULL, 0};
-    return (struct sp_span){identity->end_point, identity->end_point_len};
+    return (struct sp_span){pair->end_point, pair->end_point_len};
 }

@@ -18,9 +18,9 @@
 /* Owned by its stream; freed when that is closed. */
 struct sp_tls_link {
     SSL *ssl;
-    struct sp_tls_server *server;           /* our reference */
-    const struct sp_tls_identity *identity; /* what the client knows; NULL until the end */
-    sp_tls_done_cb done;                    /* NULL once it has been called */
+    struct sp_tls_server *server;   /* our reference */
+    const struct sp_tls_pair *pair; /* what the client knows; NULL until the end */
+    sp_tls_done_cb done;            /* NULL once it has been called */
     void *owner;
     bool read_needs_write; /* reading goes on when the socket takes bytes */
     bool write_needs_read; /* writing goes on when the socket has bytes */
@@ -183,7 +183,7 @@ static void handshake_done(struct sp_stream *st, enum sp_err err, const char *wh
         done(tls->owner, err, why);
         return;
     }
-    tls->identity = sp_tls_identity_of(tls->server, tls->ssl);
+    tls->pair = sp_tls_pair_of(tls->server, tls->ssl);
     st->handshake = false;
     st->can_read = true; /* the first request may have come along with the last flight */
     st->can_write = true;
@@ -292,11 +292,11 @@ struct sp_tls_server *sp_stream_tls_server(const struct sp_stream *stream)
 
 struct sp_span sp_stream_tls_end_point(const struct sp_stream *stream)
 {
-    const struct sp_tls_identity *identity = stream->tls != NULL ? stream->tls->identity : NULL;
+    const struct sp_tls_pair *pair = stream->tls != NULL ? stream->tls->pair : NULL;
 
-    if (identity == NULL || identity->end_point_len == 0)
+    if (pair == NULL || pair->end_point_len == 0)
         return (struct sp_span){NULL, 0};
-    return (struct sp_span){identity->end_point, identity->end_point_len};
+    return (struct sp_span){pair->end_point, pair->end_point_len};
 }
 
 void sp_tls_close(struct sp_stream *st, bool reset)

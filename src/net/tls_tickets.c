@@ -144,13 +144,13 @@ static int on_ticket_key(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_C
 
 static int on_seal(SSL *ssl, void *arg)
 {
-    const struct sp_tls_identity *identity;
+    const struct sp_tls_pair *pair;
 
     if (SSL_session_reused(ssl))
         return 1; /* the mark goes from ticket to ticket */
-    identity = sp_tls_identity_of(arg, ssl);
-    return identity != NULL && SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), identity->mark,
-                                                               sizeof(identity->mark)) == 1;
+    pair = sp_tls_pair_of(arg, ssl);
+    return pair != NULL && SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), pair->mark,
+                                                           sizeof(pair->mark)) == 1;
 }
 
 static bool has_mark(const struct sp_tls_server *server, SSL_SESSION *session)
@@ -160,8 +160,8 @@ static bool has_mark(const struct sp_tls_server *server, SSL_SESSION *session)
 
     if (SSL_SESSION_get0_ticket_appdata(session, &mark, &len) != 1 || len != SP_TLS_MARK_LEN)
         return false;
-    for (size_t i = 0; i < server->identities_len; i++)
-        if (memcmp(server->identities[i].mark, mark, len) == 0)
+    for (size_t i = 0; i < server->pairs_len; i++)
+        if (memcmp(server->pairs[i].mark, mark, len) == 0)
             return true;
     return false;
 }

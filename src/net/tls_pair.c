@@ -98,7 +98,7 @@ static bool load_key(SSL_CTX *files, const char *path, const char *certificate,
 /* ---- what is known of it ---- */
 
 /* RFC 5929 4.1: the hash of the certificate's signature, but SHA-256 in place of MD5 and SHA-1. */
-static bool make_end_point(struct sp_tls_identity *identity, X509 *certificate)
+static bool make_end_point(struct sp_tls_pair *pair, X509 *certificate)
 {
     size_t label = sizeof(END_POINT) - 1;
     const EVP_MD *md;
@@ -112,43 +112,43 @@ static bool make_end_point(struct sp_tls_identity *identity, X509 *certificate)
     md = EVP_get_digestbynid(md_nid);
     if (md == NULL)
         return true;
-    memcpy(identity->end_point, END_POINT, label);
-    if (X509_digest(certificate, md, (unsigned char *)identity->end_point + label, &len) != 1)
+    memcpy(pair->end_point, END_POINT, label);
+    if (X509_digest(certificate, md, (unsigned char *)pair->end_point + label, &len) != 1)
         return false;
-    identity->end_point_len = label + len;
+    pair->end_point_len = label + len;
     return true;
 }
 
-enum sp_err sp_tls_identity_read(struct sp_tls_identity *identity, const char *certificate,
-                                 const char *key, struct sp_tls_fault *fault)
+enum sp_err sp_tls_pair_read(struct sp_tls_pair *pair, const char *certificate, const char *key,
+                             struct sp_tls_fault *fault)
 {
     X509 *x509;
     unsigned len = 0;
 
-    identity->files = SSL_CTX_new(TLS_server_method());
-    if (identity->files == NULL) {
+    pair->files = SSL_CTX_new(TLS_server_method());
+    if (pair->files == NULL) {
         FAULT(fault, NULL, "TLS: %s", sp_tls_error_words());
         return SP_ERR_INVALID;
     }
-    if (!load_certificate(identity->files, certificate, fault) ||
-        !load_key(identity->files, key, certificate, fault))
+    if (!load_certificate(pair->files, certificate, fault) ||
+        !load_key(pair->files, key, certificate, fault))
         return SP_ERR_INVALID;
-    x509 = SSL_CTX_get0_certificate(identity->files);
-    if (x509 == NULL || X509_digest(x509, EVP_sha256(), identity->mark, &len) != 1 ||
-        !make_end_point(identity, x509)) {
+    x509 = SSL_CTX_get0_certificate(pair->files);
+    if (x509 == NULL || X509_digest(x509, EVP_sha256(), pair->mark, &len) != 1 ||
+        !make_end_point(pair, x509)) {
         FAULT(fault, "tls_certificate", "tls_certificate %s: %s", certificate,
               sp_tls_error_words());
         return SP_ERR_INVALID;
     }
-    identity->names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
+    pair->names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
     return SP_OK;
 }
 
-void sp_tls_identity_fini(struct sp_tls_identity *identity)
+void sp_tls_pair_fini(struct sp_tls_pair *pair)
 {
-    GENERAL_NAMES_free(identity->names);
-    SSL_CTX_free(identity->files);
-    *identity = (struct sp_tls_identity){0};
+    GENERAL_NAMES_free(pair->names);
+    SSL_CTX_free(pair->files);
+    *pair = (struct sp_tls_pair){0};
 }
 
 /* ---- choosing ---- */
@@ -177,10 +177,10 @@ static struct sp_span dns_name(const GENERAL_NAME *name)
                       (size_t)ASN1_STRING_length(name->d.dNSName));
 }
 
-static bool is_for(const struct sp_tls_identity *identity, struct sp_span host, enum fit how)
+static bool is_for(const struct sp_tls_pair *pair, struct sp_span host, enum fit how)
 {
-    for (int i = 0; identity->names != NULL && i < sk_GENERAL_NAME_num(identity->names); i++) {
-        struct sp_span name = dns_name(sk_GENERAL_NAME_value(identity->names, i));
+    for (int i = 0; pair->names != NULL && i < sk_GENERAL_NAME_num(pair->names); i++) {
+        struct sp_span name = dns_name(sk_GENERAL_NAME_value(pair->names, i));
 
         if (name.len > 0 && name_fits(name, host, how))
             return true;
@@ -188,13 +188,13 @@ static bool is_for(const struct sp_tls_identity *identity, struct sp_span host, 
     return false;
 }
 
-static bool use(SSL *ssl, const struct sp_tls_identity *identity)
+static bool use(SSL *ssl, const struct sp_tls_pair *pair)
 {
     STACK_OF(X509) *chain = NULL;
 
-    return SSL_CTX_get0_chain_certs(identity->files, &chain) == 1 &&
-           SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(identity->files),
-                                SSL_CTX_get0_privatekey(identity->files), chain, 1) == 1;
+    return SSL_CTX_get0_chain_certs(pair->files, &chain) == 1 &&
+           SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(pair->files),
+                                SSL_CTX_get0_privatekey(pair->files), chain, 1) == 1;
 }
 
 /* All that fit, the first last: of two with one kind of key the later call counts. */
@@ -203,16 +203,16 @@ static unsigned use_fitting(SSL *ssl, const struct sp_tls_server *server, struct
 {
     unsigned used = 0;
 
-    for (size_t i = server->identities_len; i-- > 0;)
-        if (is_for(&server->identities[i], host, how))
-            used += use(ssl, &server->identities[i]);
+    for (size_t i = server->pairs_len; i-- > 0;)
+        if (is_for(&server->pairs[i], host, how))
+            used += use(ssl, &server->pairs[i]);
     return used;
 }
 
 /* The first, and those that bear a name of it with another kind of key. */
 static unsigned use_default(SSL *ssl, const struct sp_tls_server *server)
 {
-    const struct sp_tls_identity *first = &server->identities[0];
+    const struct sp_tls_pair *first = &server->pairs[0];
 
     for (int i = 0; first->names != NULL && i < sk_GENERAL_NAME_num(first->names); i++) {
         struct sp_span name = dns_name(sk_GENERAL_NAME_value(first->names, i));
@@ -223,7 +223,7 @@ static unsigned use_default(SSL *ssl, const struct sp_tls_server *server)
     return use(ssl, first);
 }
 
-int sp_tls_identity_choose(SSL *ssl, void *arg)
+int sp_tls_pair_choose(SSL *ssl, void *arg)
 {
     const struct sp_tls_server *server = arg;
     const char *asked = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
@@ -239,7 +239,7 @@ int sp_tls_identity_choose(SSL *ssl, void *arg)
 
 /* ---- afterwards ---- */
 
-static const struct sp_tls_identity *find_mark(const struct sp_tls_server *server, SSL *ssl)
+static const struct sp_tls_pair *find_mark(const struct sp_tls_server *server, SSL *ssl)
 {
     void *mark = NULL;
     size_t len = 0;
@@ -247,20 +247,20 @@ static const struct sp_tls_identity *find_mark(const struct sp_tls_server *serve
     if (SSL_SESSION_get0_ticket_appdata(SSL_get_session(ssl), &mark, &len) != 1 ||
         len != SP_TLS_MARK_LEN)
         return NULL;
-    for (size_t i = 0; i < server->identities_len; i++)
-        if (memcmp(server->identities[i].mark, mark, SP_TLS_MARK_LEN) == 0)
-            return &server->identities[i];
+    for (size_t i = 0; i < server->pairs_len; i++)
+        if (memcmp(server->pairs[i].mark, mark, SP_TLS_MARK_LEN) == 0)
+            return &server->pairs[i];
     return NULL;
 }
 
-const struct sp_tls_identity *sp_tls_identity_of(const struct sp_tls_server *server, SSL *ssl)
+const struct sp_tls_pair *sp_tls_pair_of(const struct sp_tls_server *server, SSL *ssl)
 {
     const X509 *shown = SSL_get_certificate(ssl);
 
     if (SSL_session_reused(ssl))
         return find_mark(server, ssl); /* none was shown now */
-    for (size_t i = 0; i < server->identities_len; i++)
-        if (SSL_CTX_get0_certificate(server->identities[i].files) == shown)
-            return &server->identities[i];
+    for (size_t i = 0; i < server->pairs_len; i++)
+        if (SSL_CTX_get0_certificate(server->pairs[i].files) == shown)
+            return &server->pairs[i];
     return NULL;
 }
