@@ -55,6 +55,11 @@ static bool load_certificate(SSL_CTX *files, const char *path, struct sp_tls_fau
         return true;
     if (ERR_GET_REASON(ERR_peek_error()) == PEM_R_NO_START_LINE)
         FAULT(fault, what, "%s %s: no PEM certificate in this file", what, path);
+    else if (ERR_GET_REASON(ERR_peek_error()) == X509V3_R_INVALID_CERTIFICATE)
+        FAULT(fault, what,
+              "%s %s: an extension of it, such as subjectAltName, cannot be read or stands twice; "
+              "issue it anew",
+              what, path);
     else
         FAULT(fault, what, "%s %s: %s", what, path, sp_tls_error_words());
     return false;
@@ -119,6 +124,17 @@ static bool make_end_point(struct sp_tls_pair *pair, X509 *certificate)
     return true;
 }
 
+/* No name at all is well: the pair is then nobody's, unless it is the first. Names that are there
+ * and could not be read are not: the pair would pass for one without. (What no library can read,
+ * OpenSSL does not load; but reading them once more may want memory.) */
+static bool read_names(struct sp_tls_pair *pair, X509 *x509)
+{
+    int critical = -1; /* there is none */
+
+    pair->names = X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, NULL);
+    return pair->names != NULL || critical == -1;
+}
+
 enum sp_err sp_tls_pair_read(struct sp_tls_pair *pair, const char *certificate, const char *key,
                              struct sp_tls_fault *fault)
 {
@@ -135,12 +151,11 @@ enum sp_err sp_tls_pair_read(struct sp_tls_pair *pair, const char *certificate, 
         return SP_ERR_INVALID;
     x509 = SSL_CTX_get0_certificate(pair->files);
     if (x509 == NULL || X509_digest(x509, EVP_sha256(), pair->mark, &len) != 1 ||
-        !make_end_point(pair, x509)) {
+        !make_end_point(pair, x509) || !read_names(pair, x509)) {
         FAULT(fault, "tls_certificate", "tls_certificate %s: %s", certificate,
               sp_tls_error_words());
         return SP_ERR_INVALID;
     }
-    pair->names = X509_get_ext_d2i(x509, NID_subject_alt_name, NULL, NULL);
     return SP_OK;
 }
 

@@ -15,23 +15,32 @@
 static struct tls_files files[NAMED_MAX];
 static unsigned files_len;
 
+/* The extension as it is, without a look at what stands in it; it is freed. */
+static void extend(X509 *x509, X509_EXTENSION *extension)
+{
+    assert_non_null(extension);
+    assert_int_equal(X509_add_ext(x509, extension, -1), 1);
+    X509_EXTENSION_free(extension);
+}
+
+static void write_signed(const struct tls_files *made, EVP_PKEY *key)
+{
+    FILE *file = fopen(made->certificate, "w");
+
+    assert_true(X509_sign(made->x509, key, EVP_sha256()) > 0);
+    assert_non_null(file);
+    assert_int_equal(PEM_write_X509(file, made->x509), 1);
+    fclose(file);
+}
+
 static size_t make_named(EVP_PKEY *key, const char *names)
 {
     struct tls_files made;
-    X509_EXTENSION *extension;
-    FILE *file;
 
     EVP_PKEY_up_ref(key); /* the files' maker frees one */
     tls_files_make(&made, key, EVP_sha256());
-    extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names);
-    assert_non_null(extension);
-    assert_int_equal(X509_add_ext(made.x509, extension, -1), 1);
-    assert_true(X509_sign(made.x509, key, EVP_sha256()) > 0);
-    file = fopen(made.certificate, "w");
-    assert_non_null(file);
-    assert_int_equal(PEM_write_X509(file, made.x509), 1);
-    fclose(file);
-    X509_EXTENSION_free(extension);
+    extend(made.x509, X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names));
+    write_signed(&made, key);
     EVP_PKEY_free(key);
     files[files_len] = made;
     return files_len++;
@@ -282,6 +291,60 @@ static void a_session_does_not_outlive_its_certificate(void **state)
     sp_tls_server_unref(&second);
 }
 
+/* ---- names that cannot be read ---- */
+
+static X509_EXTENSION *names_of(const char *bytes, size_t len)
+{
+    ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+    X509_EXTENSION *extension;
+
+    assert_non_null(value);
+    assert_int_equal(ASN1_OCTET_STRING_set(value, (const unsigned char *)bytes, (int)len), 1);
+    extension = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, value);
+    ASN1_OCTET_STRING_free(value);
+    return extension;
+}
+
+/* What the context says of a certificate with so many subjectAltNames of these bytes. */
+static void read_with_names(const char *bytes, size_t len, unsigned times, enum sp_err expected,
+                            const char *words)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    struct sp_tls_fault fault;
+    struct sp_tls_server *server = sp_tls_server_new(&fault);
+    struct tls_files made;
+
+    assert_non_null(server);
+    EVP_PKEY_up_ref(key);
+    tls_files_make(&made, key, EVP_sha256());
+    for (unsigned i = 0; i < times; i++)
+        extend(made.x509, names_of(bytes, len));
+    write_signed(&made, key);
+    assert_int_equal(sp_tls_server_add(server, made.certificate, made.key, &fault), expected);
+    if (expected != SP_OK) {
+        assert_string_equal(fault.option, "tls_certificate");
+        if (strstr(fault.why, words) == NULL)
+            fail_msg("%s", fault.why);
+    }
+    assert_int_equal(sp_tls_server_certificates(server), expected == SP_OK);
+    sp_tls_server_unref(&server);
+    tls_files_remove(&made);
+    EVP_PKEY_free(key);
+}
+
+static void names_that_cannot_be_read_are_no_absence_of_names(void **state)
+{
+    static const char sound[] = "\x30\x0c\x82\x0aproxy.test", cut[] = "\x30\x0c\x82\x0aprox";
+
+    const char *words = "such as subjectAltName, cannot be read or stands twice";
+
+    (void)state;
+    read_with_names(NULL, 0, 0, SP_OK, NULL);
+    read_with_names(sound, sizeof(sound) - 1, 1, SP_OK, NULL);
+    read_with_names(cut, sizeof(cut) - 1, 1, SP_ERR_INVALID, words);
+    read_with_names(sound, sizeof(sound) - 1, 2, SP_ERR_INVALID, words);
+}
+
 /* ---- the keys of tickets ---- */
 
 #define MINUTE 60000u
@@ -331,6 +394,7 @@ int main(void)
         cmocka_unit_test(a_resumed_session_has_the_end_point_that_it_began_with),
         cmocka_unit_test(a_reload_that_keeps_the_certificate_keeps_its_sessions),
         cmocka_unit_test(a_session_does_not_outlive_its_certificate),
+        cmocka_unit_test(names_that_cannot_be_read_are_no_absence_of_names),
         cmocka_unit_test(a_key_seals_for_an_hour_and_opens_for_two),
         cmocka_unit_test(a_key_made_since_the_clock_was_read_is_the_newest),
     };
