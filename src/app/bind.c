@@ -57,21 +57,21 @@ static enum sp_err fault(struct sp_config_faults *faults, const struct sp_config
     return SP_ERR_IO;
 }
 
-static bool add(struct sp_app_sockets *sockets, size_t listen, unsigned worker, int fd)
+static bool add(struct sp_app_sockets *sockets, struct sp_app_socket socket)
 {
     if (sockets->len == sockets->cap) {
         size_t cap = sockets->cap > 0 ? sockets->cap * 2 : 16;
         struct sp_app_socket *grown = realloc(sockets->all, cap * sizeof(*grown));
 
         if (grown == NULL) {
-            (void)close(fd);
+            (void)close(socket.fd);
             errno = ENOMEM;
             return false;
         }
         sockets->all = grown;
         sockets->cap = cap;
     }
-    sockets->all[sockets->len++] = (struct sp_app_socket){fd, listen, worker};
+    sockets->all[sockets->len++] = socket;
     return true;
 }
 
@@ -91,7 +91,8 @@ static bool take_inherited(struct sp_app_sockets *sockets, const struct sp_addr 
             continue;
         socket->fd = -1;
         *shared_out = *shared_out && socket->shared;
-        if (!add(sockets, i, (unsigned)(*taken_out % sockets->workers), fd))
+        if (!add(sockets, (struct sp_app_socket){fd, i, (unsigned)(*taken_out % sockets->workers),
+                                                 !socket->stored}))
             return false;
         ++*taken_out;
     }
@@ -100,14 +101,18 @@ static bool take_inherited(struct sp_app_sockets *sockets, const struct sp_addr 
 
 /* A worker that has none gets one of its own where the kernel allows it, else a part in another's.
  */
-static int one_more(const struct sp_app_sockets *sockets, const struct sp_addr *addr, size_t first,
-                    size_t taken, unsigned worker, bool shared)
+static struct sp_app_socket one_more(const struct sp_app_sockets *sockets,
+                                     const struct sp_addr *addr, size_t first, size_t taken,
+                                     unsigned worker, bool shared)
 {
-    int fd = -1;
+    const struct sp_app_socket *other = &sockets->all[first + worker % taken];
+    struct sp_app_socket own = {-1, other->listen, worker, false};
 
-    if (shared && sp_listen_bind(addr, &fd) == SP_OK)
-        return fd;
-    return fcntl(sockets->all[first + worker % taken].fd, F_DUPFD_CLOEXEC, 3);
+    if (shared && sp_listen_bind(addr, &own.fd) == SP_OK)
+        return own;
+    own.fd = fcntl(other->fd, F_DUPFD_CLOEXEC, 3);
+    own.of_unit = other->of_unit;
+    return own;
 }
 
 /* ---- binding ---- */
@@ -128,13 +133,13 @@ static bool provide(struct sp_app_sockets *sockets, const struct sp_addr *addr, 
             return false;
     }
     for (unsigned w = (unsigned)taken; w < sockets->workers; w++) {
-        int fd = -1;
+        struct sp_app_socket socket = {-1, i, w, false};
 
         if (taken > 0)
-            fd = one_more(sockets, addr, first, taken, w, shared);
-        else if (sp_listen_bind(addr, &fd) != SP_OK)
+            socket = one_more(sockets, addr, first, taken, w, shared);
+        else if (sp_listen_bind(addr, &socket.fd) != SP_OK)
             return false;
-        if (fd < 0 || !add(sockets, i, w, fd))
+        if (socket.fd < 0 || !add(sockets, socket))
             return false;
     }
     return true;

@@ -16,6 +16,7 @@ struct sp_app_inherited_socket {
     int fd; /* -1: it has a listener now */
     struct sp_addr addr;
     bool shared; /* more may be bound beside it */
+    bool stored; /* by the process before this one; else it is a socket unit's, and stays that */
 };
 
 /* What systemd passed on: of a socket unit, or of the process before this one, which had stored
@@ -25,11 +26,12 @@ struct sp_app_inherited {
     size_t len;
 };
 
-/* LISTEN_FDS and LISTEN_PID (sd_listen_fds(3)), which are then taken out of the environment. What
- * listens on no address is closed, with a word on standard error. */
+/* LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (sd_listen_fds(3)), which are then taken out of the
+ * environment. What listens on no address is closed, with a word on standard error. */
 void sp_app_inherited_take(struct sp_app_inherited *inherited);
-/* Closes those that none of these listeners has, and has them forgotten by whoever stores them.
- * Before others are bound: an address may lie within an older one's, or hold it. */
+/* Closes those that none of these listeners has. Stored ones are shut down first, so that they
+ * stand in no other's way, and forgotten by whoever stores them; those of a socket unit live on
+ * there. Before others are bound: an address may lie within an older one's, or hold it. */
 void sp_app_inherited_drop(struct sp_app_inherited *inherited, const struct sp_listen *listens,
                            size_t listens_len);
 
@@ -39,6 +41,7 @@ struct sp_app_socket {
     int fd; /* -1: handed out */
     size_t listen;
     unsigned worker;
+    bool of_unit; /* bound by a socket unit, or a part in such a one */
 };
 
 struct sp_app_sockets {

@@ -172,6 +172,50 @@ def test_a_socket_unit_binds_for_several_workers(w, store):
     all_are_served(w)
     p = restart(w, p)
     all_are_served(w)
+    assert store.names == ["socket-unit"] * 2, "it has them anyway: %s" % store.names
+
+
+@with_store
+def test_a_socket_unit_keeps_what_no_listener_has(w, store):
+    """Another service may accept from it, and so may we once a listener has the address."""
+    with socket.create_server(("10.99.0.1", 3130), backlog=128, reuse_port=False) as unit:
+        store.add([unit])
+        store.add([unit], "listen-10.99.0.2_3130")         # a name as of ours, but for another address
+        p = w.start(served(w, 2), store=store)
+        assert p.proc.words().count("nobody accepts from the socket at 10.99.0.1:3130: a socket unit passes it on") == 2, p.proc.words()
+        assert "FD" not in p.proc.words() and store.names.count("socket-unit") == 1, store.names
+        unit.settimeout(5 * w.patience)
+        with socket.create_connection(("10.99.0.1", 3130)) as c:
+            with unit.accept()[0] as other:                # as another service would
+                other.sendall(b"served by another")
+                c.settimeout(5 * w.patience)
+                assert c.recv(100) == b"served by another"
+        config = p.config
+        config.listens.append(("10.99.0.1:3130", {"offer": ["basic"]}))
+        p = restart(w, p, config)
+        all_are_served(w, 10, 3130)
+
+
+@with_store
+def test_a_wrong_count_of_descriptors_is_said_and_does_no_harm(w, store):
+    with socket.create_server(("10.99.0.1", 3128), backlog=128, reuse_port=False) as unit:
+        store.add([unit])
+    config, before = w.config(), 0
+    for claim, words in (("2147483640", "LISTEN_FDS says 2147483640, but descriptor 4 is not open"), ("9" * 30, "is no number of descriptors"),
+                         ("-1", "is no number of descriptors"), ("1 more", "is no number of descriptors"), ("0", None)):
+        store.claim = claim
+        if words and "but" in words:
+            p = w.start(config, store=store)
+            all_are_served(w, 10)
+        else:                                              # the socket is not taken, and so the address is not free
+            p = w.start(config, store=store, ready=False)
+            p.proc.popen.wait(10 * w.patience)
+            assert "cannot listen on 10.99.0.1:3128" in p.proc.words(), p.proc.words()
+        said = p.proc.words()[before:]
+        before += len(said)
+        assert words in said if words else "LISTEN_FDS" not in said, (claim, said)
+        p.stop()
+        w._proxies.remove(p)
 
 
 def test_descriptors_of_another_process_are_let_alone(w):

@@ -18,18 +18,20 @@ while any(fd < 3 + count for fd in high):
 for n, fd in enumerate(high):
     os.dup2(fd, 3 + n)
 os.closerange(3 + count, max(high + fds, default=2) + 1)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), FDSTORE="1024")
-os.execv(sys.argv[2 + count], sys.argv[2 + count:])
+names, claim = sys.argv[2 + count:4 + count]
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=claim or str(count), LISTEN_FDNAMES=names, FDSTORE="1024")
+os.execv(sys.argv[4 + count], sys.argv[4 + count:])
 """
 
 
 class Store:
     def __init__(self):
         self._kept = []
+        self.claim = ""                    # what LISTEN_FDS says in place of the count
 
-    def add(self, sockets):
+    def add(self, sockets, name="socket-unit"):
         """Those of a socket unit."""
-        self._kept += [("socket-unit", os.dup(s.fileno())) for s in sockets]
+        self._kept += [(name, os.dup(s.fileno())) for s in sockets]
 
     @property
     def fds(self):
@@ -41,7 +43,8 @@ class Store:
 
     def start(self, argv):
         """The command that starts argv with what is kept; its descriptors are to be passed on."""
-        return [sys.executable, "-c", _BECOME, str(len(self._kept))] + [str(fd) for fd in self.fds] + list(argv)
+        return [sys.executable, "-c", _BECOME, str(len(self._kept))] + [str(fd) for fd in self.fds] + [
+            ":".join(name for name, _ in self._kept), self.claim] + list(argv)
 
     def hear(self, notify):
         """One message of the service's; its text."""
