@@ -82,12 +82,17 @@ struct file_op {
 
 static void judge(struct file_op *op, struct crypt_data *scratch)
 {
-    const char *made = crypt_r(op->password.base, op->hash, scratch);
+    const char *made;
 
-    if (made == NULL || made[0] == '*') {
-        /* ERANGE: longer than any password that could have been hashed */
-        op->verdict = errno == ENOMEM ? SP_VERDICT_UNAVAILABLE : SP_VERDICT_DENY;
-        op->reason = errno == ENOMEM ? "out of memory" : "wrong password";
+    errno = 0;
+    made = crypt_r(op->password.base, op->hash, scratch);
+    if ((made == NULL || made[0] == '*') && errno != ERANGE) {
+        /* yescrypt says EINVAL for want of memory too, so nothing here says no */
+        op->verdict = SP_VERDICT_UNAVAILABLE;
+        op->reason = "the hash cannot be made: no memory for it, or its cost is out of bounds";
+    } else if (made == NULL || made[0] == '*') { /* longer than any password that was ever hashed */
+        op->verdict = SP_VERDICT_DENY;
+        op->reason = "wrong password";
     } else if (sp_secret_eq(sp_span_cstr(made), sp_span_cstr(op->hash))) {
         op->verdict = SP_VERDICT_ALLOW;
         op->reason = NULL;
@@ -382,7 +387,9 @@ static enum sp_err file_name_of(const struct sp_auth_config *config, struct sp_s
         return SP_ERR_INVALID;
     if (typed.len > SP_FILE_NAME_MAX)
         return SP_ERR_NOT_FOUND; /* no line of the file holds such a name */
-    return sp_text_lower(typed, out, cap, len_out) == SP_OK ? SP_OK : SP_ERR_INVALID;
+    if (sp_text_lower(typed, out, cap, len_out) != SP_OK)
+        return SP_ERR_INVALID;
+    return *len_out <= SP_FILE_NAME_MAX ? SP_OK : SP_ERR_NOT_FOUND; /* a few letters grow */
 }
 
 static unsigned file_diagnose(struct sp_auth_config *config, struct sp_auth_findings *findings)

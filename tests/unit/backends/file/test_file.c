@@ -307,6 +307,20 @@ static void a_password_longer_than_crypt_takes_is_wrong_and_not_an_error(void **
     proxy_close(&proxy);
 }
 
+/* The file is taken up: what the hash costs shows only when it is made. */
+static void a_hash_that_cannot_be_made_is_no_wrong_password(void **state)
+{
+    struct proxy proxy;
+    char text[200];
+
+    (void)state;
+    (void)snprintf(text, sizeof text, "alice:$y$jzT$saltsalt$%.43s\n",
+                   "J.J2O3w8bYCnyq0qaPhgmQSvSLtKTGYSHHxk3QhnSn9");
+    proxy_open(&proxy, text);
+    assert_int_equal(log_in(&proxy, "alice", "x").verdict, SP_VERDICT_UNAVAILABLE);
+    proxy_close(&proxy);
+}
+
 static void an_empty_password_is_never_asked(void **state)
 {
     struct proxy proxy;
@@ -469,7 +483,7 @@ static void a_file_that_is_missing_bad_or_no_file_is_a_fault_of_path(void **stat
 
 static void names_are_typed_in_any_case_and_nonsense_is_refused(void **state)
 {
-    char out[64];
+    char out[512];
     char long_name[300];
     size_t len = 0;
 
@@ -484,6 +498,10 @@ static void names_are_typed_in_any_case_and_nonsense_is_refused(void **state)
     assert_int_equal(
         OPS->name_of(NULL, sp_span_of(long_name, sizeof long_name), out, sizeof out, &len),
         SP_ERR_NOT_FOUND);
+    memset(long_name, 'x', sizeof long_name);
+    memcpy(long_name, "\xc8\xba", 2); /* U+023A, whose lower case has three bytes */
+    assert_int_equal(OPS->name_of(NULL, sp_span_of(long_name, 255), out, sizeof out, &len),
+                     SP_ERR_NOT_FOUND);
 }
 
 static int set_up(void **state)
@@ -514,6 +532,7 @@ int main(void)
         cmocka_unit_test(each_accepted_kind_of_hash_logs_in),
         cmocka_unit_test(an_unknown_user_is_told_apart_from_a_wrong_password),
         cmocka_unit_test(a_password_longer_than_crypt_takes_is_wrong_and_not_an_error),
+        cmocka_unit_test(a_hash_that_cannot_be_made_is_no_wrong_password),
         cmocka_unit_test(an_empty_password_is_never_asked),
         cmocka_unit_test(a_full_pool_is_the_return_value_and_done_is_not_called),
         cmocka_unit_test(a_login_cancelled_in_flight_is_never_answered),
