@@ -36,7 +36,7 @@ void sp_auth_lent_init(struct sp_auth_lent *lent, const char *backend, struct sp
 /* A file that the core watches for a backend. */
 struct sp_plan_watch {
     const char *path; /* the options' */
-    struct timespec mtime;
+    struct timespec mtime, ctime;
     off_t size;
     ino_t inode;
 };

@@ -14,8 +14,14 @@ static const char *path_of(const struct sp_plan_backend *b, const struct sp_opti
     return *(char *const *)(const void *)((const char *)b->block->options + option->offset);
 }
 
-/* Notes what the file looks like now; true: otherwise than before. A file that is gone says
- * nothing: what was read from it goes on serving until there is another. */
+static bool is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+/* Notes what the file looks like now; true: otherwise than before. Its owner and mode count too: a
+ * file that could not be read is mended by them alone. A file that is gone says nothing: what was
+ * read from it goes on serving until there is another. */
 static bool look(struct sp_plan_watch *w)
 {
     struct stat now;
@@ -24,10 +30,11 @@ static bool look(struct sp_plan_watch *w)
     if (stat(w->path, &now) != 0)
         return false;
     same = w->size == now.st_size && w->inode == now.st_ino &&
-           w->mtime.tv_sec == now.st_mtim.tv_sec && w->mtime.tv_nsec == now.st_mtim.tv_nsec;
+           is_same_time(&w->mtime, &now.st_mtim) && is_same_time(&w->ctime, &now.st_ctim);
     w->size = now.st_size;
     w->inode = now.st_ino;
     w->mtime = now.st_mtim;
+    w->ctime = now.st_ctim;
     return !same;
 }
 

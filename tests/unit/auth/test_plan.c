@@ -153,6 +153,10 @@ static void a_watched_file_that_changes_is_read_again(void **state)
     write_file(path, "newer");
     sp_auth_plan_poll(rig.plan);
     assert_int_equal(fake_world("dir")->refreshed, 2);
+    assert_int_equal(chmod(path, 0400), 0); /* as one mends what could not be read */
+    sp_auth_plan_poll(rig.plan);
+    sp_auth_plan_poll(rig.plan);
+    assert_int_equal(fake_world("dir")->refreshed, 3);
     unlink(path);
     rig_close(&rig);
 }
