@@ -277,11 +277,26 @@ static void step(struct scanner *s)
     }
 }
 
+/* libconfuse would cut a string at a NUL byte, and take what stands before it. */
+static bool has_nul(struct scanner *s)
+{
+    const char *nul = memchr(s->text, '\0', s->len);
+
+    if (nul == NULL)
+        return false;
+    for (const char *c = s->text; c < nul; c++)
+        s->line += *c == '\n' ? 1 : 0;
+    FAULT(s, "a control character (0x00); this is a text file");
+    return true;
+}
+
 /* UTF-8 throughout, so that names of people can be compared and logged; the first line at fault. */
 static bool is_text(struct scanner *s)
 {
     size_t at = 0;
 
+    if (has_nul(s))
+        return false;
     if (sp_text_is_utf8(sp_span_of(s->text, s->len)))
         return true;
     while (at < s->len) {

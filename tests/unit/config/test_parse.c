@@ -249,13 +249,25 @@ static void slips_that_libconfuse_lets_pass_are_refused(void **state)
     assert_int_equal(top(f)->workers, 2);
 }
 
+/* Bare, in either kind of string, and behind a backslash. */
 static void a_nul_byte_is_refused(void **state)
 {
+    static const char *const texts[] = {"\nuser = a~b\n", "\nuser = \"a~b\"\n", "\nuser = 'a~b'\n",
+                                        "\nuser = \"a\\~b\"\n"};
     struct fixture *f = *state;
+    char text[32];
 
-    f->config = sp_config_read_text("n.conf", "user = a\0b\n", 11, test_sections, &f->faults);
-    assert_null(f->config);
-    assert_fault(f, "n.conf:1: a control character (0x00)");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        size_t len = strlen(texts[i]);
+
+        memcpy(text, texts[i], len);
+        *(char *)memchr(text, '~', len) = '\0';
+        f->config = sp_config_read_text("n.conf", text, len, test_sections, &f->faults);
+        assert_null(f->config);
+        assert_fault(f, "n.conf:2: a control character (0x00)");
+        sp_config_faults_fini(&f->faults);
+        sp_config_faults_init(&f->faults);
+    }
 }
 
 static void the_environment_is_read_and_must_be_set(void **state)
