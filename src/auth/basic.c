@@ -68,15 +68,18 @@ static enum sp_err make_key(struct sp_auth_engine *engine, struct sp_basic_walk 
                                b->basic_family, name_of(w), w->password);
 }
 
-/* A good verdict for this credential, kept further along the chain, lets a blocked one pass. */
+/* A good verdict for this credential, kept further along the chain, lets a blocked one pass. Where
+ * there is none the walk stays with the backend that it is blocked at. */
 static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_walk *w,
                                 struct sp_outcome *outcome)
 {
-    for (w->at++; w->at < engine->plan->basic.len; w->at++) {
+    struct sp_basic_walk ahead = *w;
+
+    for (ahead.at++; ahead.at < engine->plan->basic.len; ahead.at++) {
         struct sp_kept kept = {.state = SP_KEPT_NOTHING};
 
-        if (make_key(engine, w) == SP_OK)
-            sp_verdict_cache_lookup(engine->shared->cache, &w->key, sp_loop_now_ms(engine->loop),
+        if (make_key(engine, &ahead) == SP_OK)
+            sp_verdict_cache_lookup(engine->shared->cache, &ahead.key, sp_loop_now_ms(engine->loop),
                                     &kept);
         if (kept.state == SP_KEPT_FRESH && kept.verdict == SP_VERDICT_ALLOW) {
             sp_outcome_fini(outcome);
@@ -84,6 +87,7 @@ static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_w
                                            .how = SP_HOW_CACHE,
                                            .age_ms = kept.age_ms,
                                            .identity = kept.identity};
+            *w = ahead;
             return true;
         }
         sp_identity_unref(&kept.identity);

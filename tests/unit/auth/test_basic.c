@@ -618,13 +618,16 @@ static void guesses_at_names_block_the_client(void **state)
 static void a_blocked_client_passes_with_what_a_later_backend_keeps(void **state)
 {
     struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
 
     (void)state;
     open_with(TWO "cache { negative_ttl = 1ms }\nguard { client_failures = 1 }\n");
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("printer", "paper")).state, SP_AUTH_PASSED);
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("bob", "bad")).state, SP_AUTH_CHALLENGE);
     rig_turn_ms(&rig, 5);
-    assert_int_equal(rig_ask(&rig, &conn, rig_basic("bob", "hunter2")).state, SP_AUTH_BLOCKED);
+    r = rig_ask(&rig, &conn, rig_basic("bob", "hunter2"));
+    assert_int_equal(r.state, SP_AUTH_BLOCKED);
+    assert_string_equal(r.backend, "dir"); /* would have been asked, were it not for the block */
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("printer", "paper")).state, SP_AUTH_PASSED);
     close_all(&conn);
 }
