@@ -114,8 +114,8 @@ static void add_the_tickets(const struct sp_auth_ask *ask, struct sp_outcome *ou
         *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNAVAILABLE, .overloaded = true};
 }
 
-/* A backend that knows no such user, or answers "no" where no password was asked about, has no
- * groups of the person's. */
+/* A backend that knows no such user has no groups of the person's. One that refuses where no
+ * password was asked about has not said what they are. */
 static void settle(struct sp_auth_ask *ask, struct sp_outcome *outcome)
 {
     if (outcome->how != SP_HOW_GRACE)

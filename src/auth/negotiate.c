@@ -126,16 +126,27 @@ static void deliver_final_token(const struct sp_auth_conn *conn, struct sp_auth_
 }
 
 /* A token that fails on a connection that has an identity does not name the same principal. */
+static void end_pin(struct sp_auth_ask *ask, struct sp_auth_answer *answer)
+{
+    if (*ask->conn == NULL || (*ask->conn)->pinned == NULL)
+        return;
+    sp_auth_conn_unpin(*ask->conn);
+    answer->close = true;
+}
+
 static void refuse(struct sp_auth_ask *ask, const struct sp_answer_about *about, const char *why,
                    struct sp_auth_answer *answer)
 {
-    bool pinned = *ask->conn != NULL && (*ask->conn)->pinned != NULL;
-
     sp_answer_refuse(ask->engine, ask->conn, ask->listen_index, about, why, answer);
-    if (pinned) {
-        sp_auth_conn_unpin(*ask->conn);
-        answer->close = true;
-    }
+    end_pin(ask, answer);
+}
+
+static void forbid(struct sp_auth_ask *ask, enum sp_reason reason,
+                   const struct sp_answer_about *about, const char *why,
+                   struct sp_auth_answer *answer)
+{
+    sp_answer_forbid(ask->conn, reason, about, why, answer);
+    end_pin(ask, answer);
 }
 
 void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
@@ -302,9 +313,9 @@ static void not_proven(struct sp_handshake *hs, struct sp_auth_ask *ask,
     if (unsure)
         sp_answer_unavailable(ask->conn, hs->overloaded, &about, r->reason, answer);
     else if (r->verdict == SP_VERDICT_ACCOUNT)
-        sp_answer_forbid(ask->conn, SP_REASON_ACCOUNT, &about, r->reason, answer);
+        forbid(ask, SP_REASON_ACCOUNT, &about, r->reason, answer);
     else if (r->verdict == SP_VERDICT_DENY && r->denied_principal)
-        sp_answer_forbid(ask->conn, SP_REASON_DENIED, &about, r->reason, answer);
+        forbid(ask, SP_REASON_DENIED, &about, r->reason, answer);
     else
         refuse(ask, &about, r->reason, answer);
     sp_handshake_end(&hs->conn->handshake);

@@ -157,6 +157,26 @@ static void a_bad_token_on_a_pinned_connection_closes_it(void **state)
     close_all(&conn);
 }
 
+/* Of a realm that may not come in, or whose account is unusable: 403, and nobody's connection. */
+static void a_forbidden_token_on_a_pinned_connection_ends_the_pin(void **state)
+{
+    static const char *const tokens[] = {"verdict=denied user=mallory principal=mallory@EVIL.TEST",
+                                         "verdict=account user=eve principal=eve@CORP.TEST"};
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(ONE);
+    for (size_t i = 0; i < 2; i++) {
+        (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
+        r = rig_ask(&rig, &conn, rig_negotiate(tokens[i]));
+        assert_int_equal(r.state, SP_AUTH_REFUSED);
+        assert_true(r.close);
+        assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
+    }
+    close_all(&conn);
+}
+
 static void basic_on_a_pinned_connection_decides_and_ends_the_pin(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -617,6 +637,7 @@ int main(void)
         cmocka_unit_test(no_credentials_in_a_handshake_end_it),
         cmocka_unit_test(a_new_token_must_name_the_same_principal),
         cmocka_unit_test(a_bad_token_on_a_pinned_connection_closes_it),
+        cmocka_unit_test(a_forbidden_token_on_a_pinned_connection_ends_the_pin),
         cmocka_unit_test(basic_on_a_pinned_connection_decides_and_ends_the_pin),
         cmocka_unit_test(per_request_pins_nothing),
         cmocka_unit_test(verdicts_become_their_statuses),
