@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define LINE_MAX_LEN 1024
+#define WHAT_WIDTH   13u /* of a step's first word */
 
 void sp_app_printer_init(struct sp_app_printer *printer, FILE *out, bool json)
 {
@@ -92,7 +93,12 @@ static void show_field(struct sp_app_printer *p, enum sp_app_tone tone, const ch
 
 static void show_step(struct sp_app_printer *p, const struct sp_auth_step *step)
 {
-    (void)fprintf(p->out, "  %9.1f ms  %-13s", (double)step->micros / 1000, step->what);
+    const char *what = step->what != NULL ? step->what : "";
+    size_t what_len = strlen(what);
+
+    (void)fprintf(p->out, "  %9.1f ms  ", (double)step->micros / 1000);
+    put_text(p, what);
+    (void)fprintf(p->out, "%*s", what_len < WHAT_WIDTH ? (int)(WHAT_WIDTH - what_len) : 0, "");
     if (step->server != NULL && step->server[0] != '\0') {
         (void)fputc(' ', p->out);
         put_text(p, step->server);
@@ -270,9 +276,10 @@ void sp_app_print_list(struct sp_app_printer *printer, const char *name,
     array = json_array();
     for (size_t i = 0; i < len; i++) {
         char safe[LINE_MAX_LEN];
-        json_t *item = json_stringn(items[i].base, items[i].len);
+        bool plain = items[i].len == 0 || memchr(items[i].base, '\0', items[i].len) == NULL;
+        json_t *item = plain ? json_stringn(items[i].base, items[i].len) : NULL;
 
-        if (item == NULL)
+        if (item == NULL) /* no UTF-8, or a NUL, which whoever reads the line would not take */
             item = json_string(sp_text_safe(items[i], safe, sizeof(safe)));
         if (json_array_append_new(array, item) != 0)
             printer->failed = true;

@@ -1,9 +1,10 @@
 /* Any bytes to the control socket and to the status page's port: an answer of the protocol's form,
  * whatever they are, and the same whether they come at once or bit by bit. Reloads and the like are
- * not done: nobody stands behind the events. */
+ * not done: of the events only those stand that take a word, which is one of text. */
 #include "admin/admin_priv.h"
 #include "stats/stats.h"
 #include "util/span.h"
+#include "util/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,37 @@ static void must(bool holds)
         abort();
 }
 
+/* ---- who is asked about ---- */
+
+static void must_be_a_word(struct sp_span word)
+{
+    must(word.base != NULL && word.len > 0 && word.len < SP_ADMIN_LINE_MAX);
+    must(sp_text_is_utf8(word) && !sp_text_has_control(word));
+    must(sp_span_eq(sp_span_trim(word), word));
+}
+
+static enum sp_err on_why(void *owner, struct sp_span word, struct sp_buf *words)
+{
+    (void)owner;
+    must_be_a_word(word);
+    return word.len % 2 == 0 ? sp_buf_append(words, word) : SP_ERR_NOT_FOUND;
+}
+
+static void on_flush(void *owner, struct sp_span user)
+{
+    (void)owner;
+    if (user.base != NULL)
+        must_be_a_word(user);
+}
+
+static void *on_follow(void *owner, struct sp_span word)
+{
+    must_be_a_word(word);
+    return word.len % 2 == 0 ? owner : NULL;
+}
+
+/* ---- a question ---- */
+
 /* How the answer begins, "" while there is none. */
 static void ask(enum sp_admin_kind kind, struct sp_span bytes, size_t step, char begins[16])
 {
@@ -23,11 +55,14 @@ static void ask(enum sp_admin_kind kind, struct sp_span bytes, size_t step, char
         .head_size = SP_ADMIN_HEAD_MAX, .fields = 64, .target_size = 1024};
     static const struct sp_log quiet = {NULL, NULL};
     struct sp_admin admin = {.log = &quiet, .loop = uv_default_loop()};
+    int owner = 0;
     struct sp_admin_conn *conn = calloc(1, sizeof(*conn));
     bool whole = false;
 
     must(conn != NULL);
     sp_list_init(&admin.conns);
+    admin.events = (struct sp_admin_events){
+        .why = on_why, .flush = on_flush, .follow = on_follow, .owner = &owner};
     conn->admin = &admin;
     conn->kind = kind;
     conn->parser = kind == SP_ADMIN_HTTP ? sp_http_parser_new(&limits) : NULL;

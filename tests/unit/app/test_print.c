@@ -72,7 +72,8 @@ static void people_get_aligned_lines_without_colours_in_a_file(void **state)
 
 static void programs_get_one_object_a_line(void **state)
 {
-    const struct sp_span groups[] = {SP_SPAN_LIT("staff"), SP_SPAN_LIT("no\xff utf8")};
+    const struct sp_span groups[] = {SP_SPAN_LIT("staff"), SP_SPAN_LIT("no\xff utf8"),
+                                     SP_SPAN_LIT("a\0NUL")};
     struct sp_app_printer p;
     json_t *object;
 
@@ -82,7 +83,7 @@ static void programs_get_one_object_a_line(void **state)
     sp_app_print_field(&p, SP_APP_BAD, "reason", "bad \"one\"\xff");
     sp_app_print_field(&p, SP_APP_PLAIN, "mech", NULL);
     sp_app_print_number(&p, "age_s", 3, "s");
-    sp_app_print_list(&p, "groups", groups, 2);
+    sp_app_print_list(&p, "groups", groups, 3);
     sp_app_print_step(&p, &search);
     sp_app_print_step(&p, &search);
     sp_app_print_finding(&p, &late);
@@ -92,7 +93,7 @@ static void programs_get_one_object_a_line(void **state)
     assert_non_null(object);
     assert_string_equal(json_string_value(json_object_get(object, "mech")), "");
     assert_int_equal(json_integer_value(json_object_get(object, "age_s")), 3);
-    assert_int_equal(json_array_size(json_object_get(object, "groups")), 2);
+    assert_int_equal(json_array_size(json_object_get(object, "groups")), 3);
     assert_int_equal(json_array_size(json_object_get(object, "steps")), 2);
     assert_string_equal(json_string_value(json_object_get(
                             json_array_get(json_object_get(object, "steps"), 1), "detail")),
@@ -100,6 +101,20 @@ static void programs_get_one_object_a_line(void **state)
     assert_true(json_is_false(
         json_object_get(json_array_get(json_object_get(object, "findings"), 0), "well")));
     json_decref(object);
+    free(text);
+}
+
+static void no_word_of_a_step_gives_a_terminal_orders(void **state)
+{
+    const struct sp_auth_step step = {"bind\x1b[2J", "dc1\x9b", "a\r", "b\n", 1200};
+    struct sp_app_printer p;
+
+    (void)state;
+    begin(&p, false);
+    sp_app_print_step(&p, &step);
+    end(&p);
+    assert_string_equal(text, "        1.2 ms  bind\\x1b[2J      dc1\\x9b: b\\x0a\n"
+                              "                             a\\x0d\n");
     free(text);
 }
 
@@ -136,6 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(people_get_aligned_lines_without_colours_in_a_file),
         cmocka_unit_test(programs_get_one_object_a_line),
+        cmocka_unit_test(no_word_of_a_step_gives_a_terminal_orders),
         cmocka_unit_test(two_things_are_two_lines),
         cmocka_unit_test(a_stream_that_takes_nothing_is_told),
     };
