@@ -466,7 +466,9 @@ void sp_listener_close(struct sp_listener **listener_ptr)
     sp_loop_doom(listener->loop, &listener->doomed);
 }
 
-void sp_listener_update(struct sp_listener *listener, const struct sp_listen *listen)
+void sp_listener_update(struct sp_listener *listener, const struct sp_listen *listen,
+                        uint64_t handshake_ms)
 {
     listener->listen = listen;
+    listener->options.handshake_ms = handshake_ms;
 }

@@ -71,8 +71,9 @@ void sp_listener_stop(struct sp_listener *listener);
 bool sp_listener_is_busy(const struct sp_listener *listener);
 /* Accepts no more; handshakes under way are cut. Idempotent, sets *listener to NULL. */
 void sp_listener_close(struct sp_listener **listener);
-/* The same address with a new certificate or new networks (reload): for connections accepted from
- * now on. */
-void sp_listener_update(struct sp_listener *listener, const struct sp_listen *listen);
+/* The same address with a new certificate, new networks or a new deadline (reload): for connections
+ * accepted from now on. */
+void sp_listener_update(struct sp_listener *listener, const struct sp_listen *listen,
+                        uint64_t handshake_ms);
 
 #endif

@@ -245,7 +245,8 @@ static void update_listeners(struct sp_proxy *proxy)
         const struct sp_listen *now = sp_epoch_find_listen(proxy->epoch, &like);
 
         if (now != NULL)
-            sp_listener_update(listener->listener, now);
+            sp_listener_update(listener->listener, now,
+                               proxy->epoch->snapshot->limits->client_header_timeout_ms);
         else
             listener_free(listener);
     }

@@ -3,7 +3,7 @@
 import os
 import signal
 
-from common import ALICE, BOB, ECHO, ask, basic, challenged, own, passed
+from common import ALICE, BOB, ECHO, ask, basic, challenged, closed, own, passed
 from sp_rig.procs import can_connect, run, wait_until
 from test_basic import hashed
 
@@ -118,6 +118,17 @@ def test_what_needs_a_restart_is_named(w):
     p.log_says("event=reloaded")
     assert 'realm="Renamed Proxy"' in challenged(ask(w)).challenges[1]
 
+
+def test_a_listener_that_stays_takes_up_the_new_deadline_for_greetings(w):
+    config = w.config()
+    config.listens[0][1]["proxy_protocol_from"] = ["10.99.0.0/16"]
+    config.limits = {"client_header_timeout": "1h"}
+    p = w.start(config)
+    config.limits["client_header_timeout"] = "1s"
+    config.write()
+    assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+    with w.wire() as c:                    # and says nothing
+        closed(c, 10 * w.patience)
 
 
 def test_ctl_reload_answers_when_every_worker_has_taken_it_up(w):

@@ -412,11 +412,27 @@ static void an_update_counts_from_the_next_connection_on(void **state)
     open_listener(&fixture, "127.0.0.1:0", 1000);
     plain = fixture.listen;
     plain.proxy_from_len = 0;
-    sp_listener_update(fixture.listener, &plain);
+    sp_listener_update(fixture.listener, &plain, 1000);
     fd = call(&fixture);
     test_turn_until(fixture.loop, &fixture.told);
     assert_ptr_equal(fixture.last.listen, &plain);
     close(fd);
+    close_listener(&fixture);
+}
+
+static void an_updated_deadline_counts_too(void **state)
+{
+    struct fixture fixture = {0};
+    int fd;
+    (void)state;
+
+    require_proxy(&fixture, "127.0.0.0/8");
+    open_listener(&fixture, "127.0.0.1:0", 3600 * 1000);
+    sp_listener_update(fixture.listener, &fixture.listen, 50);
+    fd = call(&fixture);
+    test_turn_for(fixture.loop, 500);
+    assert_false(sp_listener_is_busy(fixture.listener));
+    expect_cut(fd);
     close_listener(&fixture);
 }
 
@@ -477,6 +493,7 @@ int main(void)
         cmocka_unit_test(stopping_takes_who_waits_and_nobody_more),
         cmocka_unit_test(a_greeting_goes_on_after_the_stop),
         cmocka_unit_test(an_update_counts_from_the_next_connection_on),
+        cmocka_unit_test(an_updated_deadline_counts_too),
         cmocka_unit_test(without_descriptors_it_pauses_and_then_goes_on),
         cmocka_unit_test(an_address_that_is_not_ours_is_an_error_with_errno),
     };
