@@ -9,6 +9,7 @@
 #include "util/buf.h"
 
 #include <stdbool.h>
+#include <time.h>
 
 enum sp_http_method {
     SP_HTTP_OTHER, /* any token; its text counts */
@@ -191,6 +192,8 @@ struct sp_http_forward {
     bool session_auth; /* response: Proxy-Support: Session-Based-Authentication (RFC 4559 6) */
     /* response: a final token, "Negotiate <token>"; absent: none */
     struct sp_span proxy_authenticate;
+    /* response: when it came, for one that has no Date (RFC 9110 6.6.1); 0: it goes on without */
+    time_t received;
     /* response: the client's, so that nothing chunked goes to HTTP/1.0; request: always 1. The
      * version said is ours in either case: HTTP/1.1 (RFC 9112 2.3) */
     int minor;

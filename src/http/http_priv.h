@@ -145,6 +145,11 @@ bool sp_http_split_authority(struct sp_span text, struct sp_span *host_out,
 /* 1..65535, digits only. */
 bool sp_http_port_parse(struct sp_span text, uint16_t *port_out);
 
+/* write.c: "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7); returns its length. 0: a time that has
+ * no such form. */
+#define SP_HTTP_DATE_LEN 29
+size_t sp_http_date(time_t when, char out[SP_HTTP_DATE_LEN]);
+
 /* target.c. SP_ERR_INVALID with the parser's fault set; SP_ERR_NOMEM. */
 enum sp_err sp_http_target_parse(struct sp_http_parser *parser, enum sp_http_method method,
                                  struct sp_span text, struct sp_http_target *target_out);

@@ -2,10 +2,9 @@
  * headers. Called by the proxy's exchanges on their loop, and by admin. */
 #include "http/reply_priv.h"
 
-#include "util/span.h"
+#include "http/http_priv.h"
 
 #include <string.h>
-#include <time.h>
 
 const char *sp_http_status_text(int status)
 {
@@ -138,17 +137,12 @@ static enum sp_err append_proxy_status(struct sp_buf *out, const struct sp_http_
 
 static enum sp_err append_date(struct sp_buf *out)
 {
-    static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                       "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    time_t now = time(NULL);
-    struct tm tm;
+    char date[SP_HTTP_DATE_LEN];
+    size_t len = sp_http_date(time(NULL), date);
 
-    if (gmtime_r(&now, &tm) == NULL)
+    if (len == 0)
         return SP_OK; /* without a clock there is no Date (RFC 9110 6.6.1) */
-    return sp_buf_printf(out, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday],
-                         tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min,
-                         tm.tm_sec);
+    return sp_buf_printf(out, "Date: %.*s\r\n", (int)len, date);
 }
 
 static enum sp_err append_authenticate(struct sp_buf *out, struct sp_span value)

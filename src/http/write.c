@@ -256,6 +256,51 @@ enum sp_err sp_http_write_request(struct sp_buf *out, const struct sp_http_reque
 
 /* ---- responses ---- */
 
+static void put_digits(struct pen *pen, int value, int width)
+{
+    for (int i = width - 1; i >= 0; i--, value /= 10)
+        pen->at[i] = (char)('0' + value % 10);
+    pen->at += width;
+}
+
+/* By hand: strftime(3) writes days and months as the process's locale has them. */
+size_t sp_http_date(time_t when, char out[SP_HTTP_DATE_LEN])
+{
+    static const char days[] = "Sun, Mon, Tue, Wed, Thu, Fri, Sat, ";
+    static const char months[] = " Jan  Feb  Mar  Apr  May  Jun  Jul  Aug  Sep  Oct  Nov  Dec ";
+    struct pen pen = {out};
+    struct tm tm;
+
+    if (gmtime_r(&when, &tm) == NULL || tm.tm_year < -1900 || tm.tm_year > 9999 - 1900)
+        return 0;
+    put(&pen, sp_span_of(days + (ptrdiff_t)5 * tm.tm_wday, 5));
+    put_digits(&pen, tm.tm_mday, 2);
+    put(&pen, sp_span_of(months + (ptrdiff_t)5 * tm.tm_mon, 5));
+    put_digits(&pen, tm.tm_year + 1900, 4);
+    PUT(&pen, " ");
+    put_digits(&pen, tm.tm_hour, 2);
+    PUT(&pen, ":");
+    put_digits(&pen, tm.tm_min, 2);
+    PUT(&pen, ":");
+    put_digits(&pen, tm.tm_sec, 2);
+    PUT(&pen, " GMT");
+    return (size_t)(pen.at - out);
+}
+
+/* Caches behind us reckon an answer's age from this. */
+static void put_missing_date(struct pen *pen, const struct sp_http_response *response,
+                             time_t received)
+{
+    char date[SP_HTTP_DATE_LEN];
+    size_t len;
+
+    if (received == 0 || response->status < 200 || last_of(&response->head, SP_FIELD_DATE) != NULL)
+        return;
+    len = sp_http_date(received, date);
+    if (len > 0)
+        put_field(pen, SP_SPAN_LIT("Date"), sp_span_of(date, len));
+}
+
 static bool keeps_length(const struct sp_http_response *response,
                          const struct sp_http_forward *forward)
 {
@@ -303,6 +348,7 @@ enum sp_err sp_http_write_response(struct sp_buf *out, const struct sp_http_resp
     for (size_t i = 0; i < head->fields_len; i++)
         put_response_field(&pen, response, &forward, &head->fields[i], &last);
     put_missing(&pen, head, &forward, &last);
+    put_missing_date(&pen, response, forward.received);
     if (forward.proxy_authenticate.len > 0)
         put_field(&pen, SP_SPAN_LIT("Proxy-Authenticate"), forward.proxy_authenticate);
     put_framing(&pen, &head->body, forward.chunked);

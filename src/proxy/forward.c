@@ -285,6 +285,7 @@ static enum sp_step begin_answer(struct sp_exchange *x)
         .chunked = chunks,
         .session_auth = x->response.connection_auth,
         .proxy_authenticate = x->auth.final_token,
+        .received = (time_t)(sp_clock_wall_ms(sp_loop_clock(s->proxy->loop)) / 1000),
         .minor = (int)x->request.head.minor,
     };
 

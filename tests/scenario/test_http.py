@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 import time
+from email.utils import parsedate_to_datetime
 
 from common import ALICE, BOB, ECHO, Gone, ask, basic, challenged, closed, expect, login, own, passed, request, stays_open, took
 
@@ -256,6 +257,13 @@ def test_hop_by_hop_fields_are_taken_out_both_ways(w):
     answer = passed(ask(w, ODD + "/hop", auth=ALICE))
     assert answer.get("X-Public") == "1" and answer.get("X-Private") is None and answer.get("Keep-Alive") is None, answer.head
     assert not answer.challenges, "an origin cannot make the client give its proxy password to it"
+
+
+def test_an_answer_without_a_date_is_given_the_time_it_came(w):
+    w.start()
+    before = int(time.time())
+    date = parsedate_to_datetime(passed(ask(w, auth=ALICE)).get("Date")).timestamp()
+    assert before <= date <= time.time(), (before, date)
 
 
 def test_via_is_added_and_host_made_from_the_target(w):

@@ -181,6 +181,28 @@ static void an_answer_goes_on_without_its_hop(void **state)
                    "WWW-Authenticate: Basic\r\nVia: 1.0 door\r\nContent-Length: 3\r\n\r\n");
 }
 
+static void an_answer_without_a_date_gets_the_time_it_came(void **state)
+{
+    struct sp_http_forward forward = as("");
+
+    (void)state;
+    forward.received = 784111777;
+    check_response("HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: 3\r\n\r\n", forward,
+                   "HTTP/1.1 200 OK\r\nA: 1\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                   "Content-Length: 3\r\n\r\n");
+    check_response("HTTP/1.1 404 No\r\ndate: long ago\r\nContent-Length: 3\r\n\r\n", forward,
+                   "HTTP/1.1 404 No\r\ndate: long ago\r\nContent-Length: 3\r\n\r\n");
+    /* taken out with the hop, it is missing too */
+    check_response("HTTP/1.1 204 \r\nDate: x\r\nConnection: date\r\n\r\n", forward,
+                   "HTTP/1.1 204 \r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n");
+    check_response("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", forward,
+                   "HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n");
+    forward.received = 951868799; /* the last second of a leap day, of a year that has one */
+    check_response("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", forward,
+                   "HTTP/1.1 200 OK\r\nDate: Tue, 29 Feb 2000 23:59:59 GMT\r\n"
+                   "Content-Length: 0\r\n\r\n");
+}
+
 static void an_answer_of_unknown_length_goes_out_chunked_or_to_the_end(void **state)
 {
     struct sp_http_forward forward = as("");
@@ -436,6 +458,7 @@ int main(void)
         cmocka_unit_test(expect_goes_on_from_http_1_1_alone),
         cmocka_unit_test(a_request_that_was_here_before_is_known_by_its_via),
         cmocka_unit_test(an_answer_goes_on_without_its_hop),
+        cmocka_unit_test(an_answer_without_a_date_gets_the_time_it_came),
         cmocka_unit_test(an_answer_of_unknown_length_goes_out_chunked_or_to_the_end),
         cmocka_unit_test(a_304_keeps_the_length_it_speaks_of_and_a_204_has_none),
         cmocka_unit_test(final_tokens_and_session_authentication_are_announced),
