@@ -32,7 +32,7 @@
 
 /* Checked when the plugin is loaded: another number is refused. Raised when anything here changes.
  */
-#define SP_AUTH_ABI_VERSION    2u
+#define SP_AUTH_ABI_VERSION    3u
 #define SP_AUTH_BACKEND_SYMBOL "sp_auth_backend"
 
 enum sp_verdict {
@@ -220,8 +220,10 @@ struct sp_auth_backend_ops {
     /* Fill `traits`; what it points to lives as long as the config. */
     void (*traits)(const struct sp_auth_config *config, struct sp_auth_traits *traits);
     /* A watched file has changed. Runs on a pool thread, may block, and must not disturb workers
-     * that use the config: a bad file changes nothing and is logged. NULL: nothing is watched. */
-    void (*refresh)(struct sp_auth_config *config);
+     * that use the config: a bad file changes nothing, is logged, and fills `fault`, whose words
+     * stand on the status page until a good one is taken up. NULL: nothing is watched. */
+    enum sp_err (*refresh)(struct sp_auth_config *config,
+                           struct sp_auth_fault *fault) SP_MUST_CHECK;
 
     /* What this backend calls the person who typed `typed`: lower case, a listed domain taken off.
      * Writes at most `cap` bytes, sets *len_out. SP_ERR_NOT_FOUND: a name that this backend cannot

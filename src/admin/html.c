@@ -50,10 +50,8 @@ static bool is_odd(uint32_t letter)
            (letter & 0xfffe) == 0xfffe || (letter >= 0xfdd0 && letter <= 0xfdef);
 }
 
-void sp_html_text(struct sp_html *h, const char *text)
+static void put_text(struct sp_html *h, struct sp_span rest)
 {
-    struct sp_span rest = sp_span_cstr(text);
-
     while (rest.len > 0 && h->err == SP_OK) {
         uint32_t letter = 0;
         size_t len = sp_text_decode(rest, &letter);
@@ -69,6 +67,23 @@ void sp_html_text(struct sp_html *h, const char *text)
                 sp_html_printf(h, "\\x%02x", (unsigned char)rest.base[i]);
         }
         rest = sp_span_of(rest.base + len, rest.len - len);
+    }
+}
+
+void sp_html_text(struct sp_html *h, const char *text)
+{
+    put_text(h, sp_span_cstr(text));
+}
+
+void sp_html_lines(struct sp_html *h, const char *text)
+{
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n");
+
+        put_text(h, sp_span_of(text, len));
+        text += len;
+        text += *text == '\n';
+        sp_html_raw(h, *text != '\0' ? "<br>" : "");
     }
 }
 

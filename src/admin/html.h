@@ -18,6 +18,8 @@ void sp_html_printf(struct sp_html *html, const char *fmt, ...) SP_PRINTF(2, 3);
 /* Anybody's text: fit for content and for an attribute's value in double quotes. What is no UTF-8,
  * and control characters, come as \xNN. */
 void sp_html_text(struct sp_html *html, const char *text);
+/* The same, with each line end a <br>. */
+void sp_html_lines(struct sp_html *html, const char *text);
 
 /* ---- for people ---- */
 

@@ -13,6 +13,7 @@
 #define SP_OVERVIEW_BLOCKED  50u
 #define SP_OVERVIEW_TOP      10u
 #define SP_OVERVIEW_REFUSALS 20u
+#define SP_OVERVIEW_TROUBLES 24u
 
 struct sp_overview_backend {
     const char *name;
@@ -35,6 +36,14 @@ struct sp_overview_blocked {
     char client[64];
     char device[64]; /* what it calls itself */
     unsigned left_s;
+};
+
+/* What wears out or is not as it was configured, the gravest first. */
+struct sp_overview_trouble {
+    bool bad; /* people cannot get in; else: somebody should look */
+    char what[400];
+    char detail[600];
+    const char *remedy; /* markup of our own */
 };
 
 struct sp_overview_refusal {
@@ -64,7 +73,7 @@ struct sp_overview {
     const char *config; /* the file */
     const char *reload; /* what the last one came to, in words; NULL: there was none */
     bool reload_well;
-    bool reload_faulty; /* the error log says why */
+    const char *reload_faults; /* FILE:LINE: message, a line each; "": it was not for a fault */
     uint64_t reload_wall_ms;
     unsigned workers, work_queue;
     int64_t blocked_users, blocked_clients; /* all of them */
@@ -78,6 +87,9 @@ struct sp_overview {
     size_t servers_len;
     struct sp_overview_blocked blocked[SP_OVERVIEW_BLOCKED];
     size_t blocked_len;
+    struct sp_overview_trouble troubles[SP_OVERVIEW_TROUBLES];
+    size_t troubles_len;
+    bool log_failing; /* one of the troubles is a log that cannot be written */
     struct sp_overview_refusal refusals[SP_OVERVIEW_REFUSALS];
     size_t refusals_len;
 };

@@ -173,6 +173,12 @@ static void judge_process(struct verdict *v)
         remedy(v, "Its clients wait. If it does not go on, take a core with <code>gcore</code> and "
                   "restart.");
     }
+}
+
+static void judge_life(struct verdict *v)
+{
+    const struct sp_overview *o = v->o;
+
     if (o->state == SP_OVERVIEW_STARTING) {
         begin(v, false);
         sp_html_raw(v->html, "Starting");
@@ -188,16 +194,40 @@ static void judge_process(struct verdict *v)
 
 static void judge_configuration(struct verdict *v)
 {
-    if (v->o->reload == NULL || v->o->reload_well)
+    const struct sp_overview *o = v->o;
+
+    if (o->reload == NULL || o->reload_well)
         return;
     begin(v, false);
     sp_html_raw(v->html, "The last reload, at ");
-    sp_html_time(v->html, v->o->reload_wall_ms, v->o->now_wall_ms);
+    sp_html_time(v->html, o->reload_wall_ms, o->now_wall_ms);
     sp_html_raw(v->html, ", was ");
-    sp_html_text(v->html, v->o->reload);
-    remedy(v, v->o->reload_faulty ? "The error log names file and line (event=config_fault)."
-                                  : "Memory or descriptors were short. When they are not, run "
-                                    "<code>sallyport ctl reload</code> again.");
+    sp_html_text(v->html, o->reload);
+    if (o->reload_faults[0] == '\0') {
+        remedy(v, "Memory or descriptors were short. When they are not, run "
+                  "<code>sallyport ctl reload</code> again.");
+        return;
+    }
+    detail(v);
+    sp_html_lines(v->html, o->reload_faults);
+    remedy(v, "Correct that, look at it with <code>sallyport check</code>, and run "
+              "<code>sallyport ctl reload</code>. A restart before would not start.");
+}
+
+/* What wears out: certificates, files, logs. */
+static void judge_troubles(struct verdict *v, bool bad)
+{
+    for (size_t i = 0; i < v->o->troubles_len; i++) {
+        const struct sp_overview_trouble *t = &v->o->troubles[i];
+
+        if (t->bad != bad)
+            continue;
+        begin(v, bad);
+        sp_html_text(v->html, t->what);
+        detail(v);
+        sp_html_text(v->html, t->detail);
+        remedy(v, t->remedy);
+    }
 }
 
 static void judge_counters(struct verdict *v)
@@ -210,7 +240,7 @@ static void judge_counters(struct verdict *v)
                        s->unavailable == 1 ? "request was" : "requests were");
         remedy(v, "The refusals below say why.");
     }
-    if (s->log_dropped > 0) {
+    if (s->log_dropped > 0 && !v->o->log_failing) {
         begin(v, false);
         sp_html_printf(v->html, "%llu log lines were lost in the last five minutes",
                        (unsigned long long)s->log_dropped);
@@ -233,7 +263,10 @@ bool sp_status_verdict(struct sp_html *html, const struct sp_overview *o)
                    &v.recent);
     judge_process(&v);
     judge_backends(&v);
+    judge_troubles(&v, true);
+    judge_life(&v);
     judge_configuration(&v);
+    judge_troubles(&v, false);
     judge_servers(&v);
     judge_counters(&v);
     if (v.said == 0)

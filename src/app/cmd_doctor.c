@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define EXPIRES_SOON_DAYS 14
-
 static const struct sp_app_flag flags[] = {{"--json", false}, {NULL, false}};
 
 struct visit {
@@ -174,7 +172,7 @@ static void examine_certificate(struct visit *v, const struct sp_listen *listen,
     char number[24] = "", what[200], state[640];
 
     sp_tls_server_certificate(listen->tls, index, &certificate);
-    in_date = certificate.begun && certificate.days_left >= EXPIRES_SOON_DAYS;
+    in_date = certificate.begun && certificate.days_left >= SP_TLS_ENDS_SOON_DAYS;
     if (!one)
         (void)snprintf(number, sizeof(number), " %zu", index + 1);
     (void)snprintf(what, sizeof(what), "certificate%s of listen %.150s", number, listen->title);

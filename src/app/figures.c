@@ -73,11 +73,12 @@ enum sp_err sp_server_figures_register(struct sp_server *server)
     enum sp_err err = SP_OK;
 
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && err == SP_OK; i++) {
-        enum sp_err (*add)(
-            const char *name, const char *labels, const char *help, int64_t (*read)(void *owner),
-            void *owner) = figures[i].kind == SP_METRIC_GAUGE ? sp_stats_gauge : sp_stats_counter;
+        const char *name = figures[i].name, *labels = figures[i].labels;
 
-        err = add(figures[i].name, figures[i].labels, figures[i].help, figures[i].read, server);
+        if (figures[i].kind == SP_METRIC_GAUGE)
+            err = sp_stats_gauge(name, labels, figures[i].help, figures[i].read, server);
+        else
+            err = sp_stats_counter(name, labels, figures[i].help, figures[i].read, server);
     }
-    return err;
+    return err == SP_OK ? sp_server_upkeep_register(server) : err;
 }

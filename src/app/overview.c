@@ -95,7 +95,7 @@ static void fill_server(struct sp_overview *o, const struct sp_server *server)
     o->started_wall_ms = server->started_wall_ms;
     o->config = server->loader->path;
     o->reload_well = server->last_reload == SP_SERVER_RELOAD_OK;
-    o->reload_faulty = server->last_reload == SP_SERVER_RELOAD_REFUSED;
+    o->reload_faults = server->reload_faults;
     o->reload_wall_ms = server->reload_wall_ms;
     o->reload = server->reload_wall_ms != 0 ? ends[server->last_reload] : NULL;
     o->workers = server->workers_len - server->workers_ended;
@@ -133,6 +133,7 @@ void sp_server_overview(void *owner, struct sp_overview *o)
     o->users_len = sp_top_list(v->users, now_ms, o->users, SP_OVERVIEW_TOP);
     o->hosts_len = sp_top_list(v->hosts, now_ms, o->hosts, SP_OVERVIEW_TOP);
     o->tops_missed = v->missed;
+    sp_server_troubles(server, o);
     fill_backends(o, v->health);
     fill_blocked(o, server->shared.guard, now_ms);
     sp_trace_refusals(server->traces, SP_OVERVIEW_REFUSALS, take_refusal, o);

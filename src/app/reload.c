@@ -15,7 +15,7 @@
 #include <time.h>
 
 #define WORDS_MAX 4096u
-#define REFUSED   "refused, and nothing has changed: the error log has the fault (config_fault)\n"
+#define REFUSED   "refused, and nothing has changed:\n"
 #define NO_MEANS \
     "refused, and nothing has changed: a worker had no means to take it up; reload again\n"
 
@@ -245,9 +245,13 @@ static void settle(struct sp_server *server, bool take)
         sp_proxy_snapshot_unref(&server->snapshot);
         server->snapshot = server->next;
         server->next = NULL;
+        sp_app_files_unref(&server->files);
+        server->files = server->next_files;
+        server->next_files = NULL;
     } else {
         forget_sockets(server->next, server->snapshot);
         sp_proxy_snapshot_unref(&server->next);
+        sp_app_files_unref(&server->next_files);
     }
     for (unsigned i = 0; i < server->workers_len; i++)
         sp_app_worker_settle(server->workers[i], take);
@@ -274,6 +278,45 @@ static void note_end(struct sp_server *server, enum sp_server_reload_end end)
         server->loaded_wall_ms = server->reload_wall_ms;
 }
 
+/* Whole lines, as many as there is room for; the log has all. */
+static void keep_faults(struct sp_server *server, struct sp_span text)
+{
+    static const char more[] = "and more: sallyport check names all\n";
+    size_t cap = sizeof(server->reload_faults) - sizeof(more);
+    size_t len = text.len;
+
+    while (len > cap || (len > 0 && len < text.len && text.base[len - 1] != '\n'))
+        len--;
+    (void)snprintf(server->reload_faults, sizeof(server->reload_faults), "%.*s%s", (int)len,
+                   text.base != NULL ? text.base : "", len < text.len ? more : "");
+}
+
+/* What those who asked are told. Borrowed until the next. */
+static const char *refusal(const struct sp_server *server)
+{
+    static char words[sizeof(server->reload_faults) + sizeof(REFUSED)];
+
+    (void)snprintf(words, sizeof(words), REFUSED "%s", server->reload_faults);
+    return words;
+}
+
+/* The new one is whole: the files that it names are looked at from now on. */
+static void note_files(struct sp_server *server, struct sp_proxy_snapshot **snapshot,
+                       struct sp_config_faults *faults)
+{
+    struct sp_config *config;
+
+    if (*snapshot == NULL)
+        return;
+    config = sp_proxy_snapshot_config(*snapshot);
+    server->next_files = sp_app_files_new(config);
+    if (server->next_files == NULL) {
+        sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
+        forget_sockets(*snapshot, server->snapshot);
+        sp_proxy_snapshot_unref(snapshot);
+    }
+}
+
 /* False: refused. Also true where it is put off until the one under way is done. */
 static bool reload(struct sp_server *server)
 {
@@ -288,6 +331,8 @@ static bool reload(struct sp_server *server)
     tell_reloading();
     sp_config_faults_init(&faults);
     snapshot = read_snapshot(server, &sockets, &faults);
+    note_files(server, &snapshot, &faults);
+    keep_faults(server, sp_buf_span(&faults.text));
     sp_app_faults_log(&faults, &server->log);
     if (snapshot != NULL) {
         hand_out(server, snapshot, &sockets);
@@ -326,7 +371,7 @@ void *sp_server_reload_for(struct sp_server *server, struct sp_admin_conn *conn,
         asker->of_next = server->state != SP_SERVER_SERVING;
         sp_list_push(&server->askers, &asker->link);
         if (!reload(server)) {
-            why = REFUSED;
+            why = refusal(server);
             sp_server_reload_forget(server, asker);
             asker = NULL;
         }
@@ -347,7 +392,7 @@ void sp_server_reload_again(struct sp_server *server)
     SP_LIST_EACH (node, &server->askers)
         sp_container_of(node, struct asker, link)->of_next = false;
     if (!reload(server))
-        tell_askers(server, false, REFUSED);
+        tell_askers(server, false, refusal(server));
 }
 
 /* While workers get ready, a drain may begin: it lets go of what they have. */

@@ -45,7 +45,9 @@ static void run_watch(struct sp_work *work)
     struct sp_server *server = sp_container_of(work, struct sp_server, watch_work);
 
     sp_auth_plan_poll(server->watch_plan);
+    sp_app_files_look(server->watch_files);
     sp_auth_plan_unref(&server->watch_plan);
+    sp_app_files_unref(&server->watch_files);
     atomic_store_explicit(&server->watch_busy, false, memory_order_release);
 }
 
@@ -57,10 +59,12 @@ static void on_watch(struct sp_timer *timer)
     if (atomic_load_explicit(&server->watch_busy, memory_order_acquire))
         return; /* a slow disk: the next look is soon enough */
     server->watch_plan = sp_auth_plan_ref(sp_proxy_snapshot_plan(server->snapshot));
+    server->watch_files = sp_app_files_ref(server->files);
     server->watch_work = (struct sp_work){.run = run_watch};
     atomic_store_explicit(&server->watch_busy, true, memory_order_relaxed);
     if (sp_work_pool_run(server->pool, &server->watch_work) != SP_OK) {
         sp_auth_plan_unref(&server->watch_plan);
+        sp_app_files_unref(&server->watch_files);
         atomic_store_explicit(&server->watch_busy, false, memory_order_relaxed);
     }
 }
@@ -185,6 +189,9 @@ static enum sp_err set_up(struct sp_server *server, unsigned workers)
     if (sp_auth_shared_init(&server->shared, sp_config_one(config, "cache")->options,
                             sp_config_one(config, "guard")->options) != SP_OK)
         return SP_ERR_NOMEM;
+    server->files = sp_app_files_new(sp_proxy_snapshot_config(server->snapshot));
+    if (server->files == NULL)
+        return SP_ERR_NOMEM;
     return sp_server_figures_register(server);
 }
 
@@ -202,6 +209,8 @@ static void take_down(struct sp_server *server)
     if (server->next != NULL)
         sp_proxy_snapshot_unref(&server->next);
     sp_proxy_snapshot_unref(&server->snapshot);
+    sp_app_files_unref(&server->files);
+    sp_app_files_unref(&server->next_files);
     sp_config_words_unref(&server->started);
 }
 

@@ -3,6 +3,7 @@
 #define SP_APP_SERVER_PRIV_H
 
 #include "admin/admin.h"
+#include "app/files.h"
 #include "app/server.h"
 #include "app/worker.h"
 #include "net/loop.h"
@@ -11,7 +12,8 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-#define SP_SERVER_SIGNALS 4
+#define SP_SERVER_SIGNALS    4
+#define SP_SERVER_FAULTS_MAX 3072u /* of a refused reload; the log has all */
 
 enum sp_server_state {
     SP_SERVER_STARTING,  /* workers set up their proxies */
@@ -34,7 +36,8 @@ struct sp_server {
     struct sp_app_loader *loader;
     struct sp_proxy_snapshot *snapshot; /* the newest */
     struct sp_proxy_snapshot *next;     /* workers get it ready; NULL: none */
-    struct sp_config *started;          /* its words: what needs a restart is as it says */
+    struct sp_app_files *next_files;
+    struct sp_config *started; /* its words: what needs a restart is as it says */
     struct sp_log log;
 
     struct sp_loop *loop;
@@ -57,7 +60,10 @@ struct sp_server {
     enum sp_server_reload_end last_reload;
     uint64_t reload_wall_ms; /* when that was; 0: never */
     uint64_t started_wall_ms;
-    uint64_t loaded_wall_ms; /* when the configuration that serves was read */
+    uint64_t loaded_wall_ms;                  /* when the configuration that serves was read */
+    char reload_faults[SP_SERVER_FAULTS_MAX]; /* of the last one; "": it was not for a fault */
+    struct sp_app_files *files;               /* of the snapshot */
+    unsigned certificates_worn;               /* as was last told */
 
     uv_signal_t signals[SP_SERVER_SIGNALS];
     unsigned signals_open;
@@ -69,6 +75,7 @@ struct sp_server {
     struct sp_timer watch_timer;
     struct sp_work watch_work; /* looks at watched files; one at a time */
     struct sp_auth_plan *watch_plan;
+    struct sp_app_files *watch_files;
     atomic_bool watch_busy;
 };
 
@@ -105,6 +112,12 @@ void sp_server_overview(void *owner, struct sp_overview *overview);
 /* ---- figures.c ---- */
 /* The metrics of what is the server's own. Called when all of it stands. */
 enum sp_err sp_server_figures_register(struct sp_server *server) SP_MUST_CHECK;
+
+/* ---- upkeep.c ---- */
+void sp_server_troubles(const struct sp_server *server, struct sp_overview *overview);
+/* Now and then: the log hears of those that end. */
+void sp_server_certificates_tell(struct sp_server *server);
+enum sp_err sp_server_upkeep_register(struct sp_server *server) SP_MUST_CHECK;
 
 /* ---- reload.c ---- */
 /* Reads everything anew. A fault is logged and changes nothing. */

@@ -9,8 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TICK_MS  1000
-#define STUCK_MS 5000 /* a loop that turns does so many times a second */
+#define TICK_MS           1000
+#define CERTIFICATE_TICKS 60u
+#define STUCK_MS          5000 /* a loop that turns does so many times a second */
 
 /* The verdict counts; its words may be lost. */
 static void say(struct sp_buf *words, enum sp_err err)
@@ -172,6 +173,8 @@ static void tick(struct sp_server_vitals *v)
         sp_app_worker_beat(server->workers[i]);
     sp_auth_health_tick(v->health, sp_proxy_snapshot_plan(server->snapshot));
     tell_readiness(v);
+    if (v->ticks++ % CERTIFICATE_TICKS == 0)
+        sp_server_certificates_tell(server);
     sp_server_vitals_look(v);
 }
 

@@ -17,6 +17,7 @@ struct sp_server_vitals {
     struct sp_trace_news *news;
     bool missed; /* some decisions were pushed out before they were counted */
     bool able;   /* as it was said last */
+    unsigned ticks;
 };
 
 /* Counters and decisions are read now; the tick does it every second. */

@@ -85,6 +85,16 @@ void sp_auth_plan_unref(struct sp_auth_plan **plan);
 /* A watched file of a backend changed since the last call? Then its refresh runs here. Pool thread,
  * about once a second; never two at a time. */
 void sp_auth_plan_poll(struct sp_auth_plan *plan);
+
+/* A watched file as it was last looked at. */
+struct sp_auth_file {
+    const char *backend, *option, *path; /* as long as the plan */
+    bool refused;                        /* what serves was read before it */
+    int missing;                         /* errno of looking at it; 0: it is there */
+    char why[512];                       /* refused: in the plugin's words */
+};
+/* Any thread. False: there are not so many. */
+bool sp_auth_plan_file(struct sp_auth_plan *plan, size_t index, struct sp_auth_file *file_out);
 /* Doctor: every backend's findings in turn. May block. Returns how many are not well. */
 unsigned sp_auth_plan_diagnose(struct sp_auth_plan *plan, const char *only,
                                struct sp_auth_findings *findings);

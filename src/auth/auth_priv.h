@@ -11,6 +11,7 @@
 #include "util/secret.h"
 #include "util/span.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 
@@ -33,12 +34,22 @@ void sp_auth_lent_init(struct sp_auth_lent *lent, const char *backend, struct sp
 
 /* ---- plan ---- */
 
-/* A file that the core watches for a backend. */
-struct sp_plan_watch {
-    const char *path; /* the options' */
+/* What stat(2) tells two files apart by. Changed owners and modes count: a file that could not be
+ * read may be readable now. */
+struct sp_file_mark {
     struct timespec mtime, ctime;
     off_t size;
     ino_t inode;
+};
+
+/* A file that the core watches for a backend. */
+struct sp_plan_watch {
+    const struct sp_option *option;
+    const char *path;         /* the options' */
+    struct sp_file_mark mark; /* poll's alone, */
+    bool changed;             /* as is this */
+    bool refused;             /* under the plan's lock: it is not what serves */
+    int missing;              /* under the plan's lock: errno of the last look; 0: it is there */
 };
 
 struct sp_plan_backend {
@@ -53,6 +64,7 @@ struct sp_plan_backend {
     uint64_t basic_family, groups_family; /* of verdict keys */
     struct sp_plan_watch *watches;
     size_t watches_len;
+    char refused[512]; /* under the plan's lock: why, of those that are */
     size_t index;
     bool used; /* by a scheme or for groups: engines open it */
 };
@@ -70,9 +82,10 @@ struct sp_plan_offer {
     size_t challenges_len;
 };
 
-/* Immutable after sp_auth_plan_new, but for the watches (poll's alone). */
+/* Immutable after sp_auth_plan_new, but for the watches: what poll finds is under `lock`. */
 struct sp_auth_plan {
     atomic_uint refs;
+    pthread_mutex_t lock;
     struct sp_config *config;
     const struct sp_auth_options *options;
     struct sp_plan_backend *backends;

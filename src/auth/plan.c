@@ -187,6 +187,7 @@ static void plan_free(struct sp_auth_plan *plan)
     free(plan->basic_challenge);
     free(plan->offers);
     sp_config_unref(&plan->config);
+    (void)pthread_mutex_destroy(&plan->lock);
     free(plan);
 }
 
@@ -198,7 +199,8 @@ struct sp_auth_plan *sp_auth_plan_new(const struct sp_config *config, sp_auth_fi
     const struct sp_config_block *auth = sp_config_one(config, "auth");
     unsigned before = faults->count;
 
-    if (plan == NULL) {
+    if (plan == NULL || pthread_mutex_init(&plan->lock, NULL) != 0) {
+        free(plan);
         sp_config_fault(faults, auth, NULL, "out of memory");
         return NULL;
     }

@@ -2,7 +2,9 @@
  * once a second on a pool thread; a file that has changed makes the plugin read it again. */
 #include "auth/auth_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool is_watched(const struct sp_option *option)
 {
@@ -14,28 +16,29 @@ static const char *path_of(const struct sp_plan_backend *b, const struct sp_opti
     return *(char *const *)(const void *)((const char *)b->block->options + option->offset);
 }
 
-static bool is_same_time(const struct timespec *a, const struct timespec *b)
+static bool same_time(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
 }
 
-/* Notes what the file looks like now; true: otherwise than before. Its owner and mode count too: a
- * file that could not be read is mended by them alone. A file that is gone says nothing: what was
- * read from it goes on serving until there is another. */
-static bool look(struct sp_plan_watch *w)
+static bool same_mark(const struct sp_file_mark *a, const struct sp_file_mark *b)
 {
-    struct stat now;
-    bool same;
+    return a->size == b->size && a->inode == b->inode && same_time(&a->mtime, &b->mtime) &&
+           same_time(&a->ctime, &b->ctime);
+}
 
-    if (stat(w->path, &now) != 0)
+/* Notes what the file looks like now; true: otherwise than before. A file that is gone says
+ * nothing: what was read from it goes on serving until there is another. */
+static bool look(struct sp_plan_watch *w, int *missing_out)
+{
+    struct sp_file_mark before = w->mark;
+    struct stat now;
+
+    *missing_out = stat(w->path, &now) == 0 ? 0 : errno;
+    if (*missing_out != 0)
         return false;
-    same = w->size == now.st_size && w->inode == now.st_ino &&
-           is_same_time(&w->mtime, &now.st_mtim) && is_same_time(&w->ctime, &now.st_ctim);
-    w->size = now.st_size;
-    w->inode = now.st_ino;
-    w->mtime = now.st_mtim;
-    w->ctime = now.st_ctim;
-    return !same;
+    w->mark = (struct sp_file_mark){now.st_mtim, now.st_ctim, now.st_size, now.st_ino};
+    return !same_mark(&before, &w->mark);
 }
 
 enum sp_err sp_plan_watches_make(struct sp_plan_backend *b)
@@ -50,23 +53,81 @@ enum sp_err sp_plan_watches_make(struct sp_plan_backend *b)
     if (b->watches == NULL)
         return SP_ERR_NOMEM;
     for (const struct sp_option *o = b->ops->options; o->name != NULL; o++) {
+        struct sp_plan_watch *w = &b->watches[b->watches_len];
+
         if (!is_watched(o) || path_of(b, o)[0] == '\0')
             continue;
-        b->watches[b->watches_len].path = path_of(b, o);
-        (void)look(&b->watches[b->watches_len++]);
+        w->option = o;
+        w->path = path_of(b, o);
+        (void)look(w, &w->missing);
+        b->watches_len++;
     }
     return SP_OK;
 }
 
+/* ---- the looks: on a pool thread ---- */
+
+/* What the plugin makes of the files as they are now: all are taken up, or the ones that changed
+ * wait with those that did before. */
+static void refresh(struct sp_auth_plan *plan, struct sp_plan_backend *b)
+{
+    struct sp_auth_fault fault = {0};
+    bool well = b->ops->refresh(b->config, &fault) == SP_OK;
+
+    (void)pthread_mutex_lock(&plan->lock);
+    for (size_t i = 0; i < b->watches_len; i++)
+        b->watches[i].refused = !well && (b->watches[i].changed || b->watches[i].refused);
+    memcpy(b->refused, fault.text, sizeof(b->refused));
+    b->refused[sizeof(b->refused) - 1] = '\0';
+    (void)pthread_mutex_unlock(&plan->lock);
+}
+
+static void poll_backend(struct sp_auth_plan *plan, struct sp_plan_backend *b)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < b->watches_len; i++) {
+        struct sp_plan_watch *w = &b->watches[i];
+        int missing;
+
+        w->changed = look(w, &missing);
+        any = any || w->changed;
+        (void)pthread_mutex_lock(&plan->lock);
+        w->missing = missing;
+        (void)pthread_mutex_unlock(&plan->lock);
+    }
+    if (any)
+        refresh(plan, b);
+}
+
 void sp_auth_plan_poll(struct sp_auth_plan *plan)
 {
-    for (size_t i = 0; i < plan->backends_len; i++) {
-        struct sp_plan_backend *b = &plan->backends[i];
-        bool changed = false;
+    for (size_t i = 0; i < plan->backends_len; i++)
+        poll_backend(plan, &plan->backends[i]);
+}
 
-        for (size_t w = 0; w < b->watches_len; w++)
-            changed |= look(&b->watches[w]);
-        if (changed)
-            b->ops->refresh(b->config);
+/* ---- what they came to ---- */
+
+bool sp_auth_plan_file(struct sp_auth_plan *plan, size_t index, struct sp_auth_file *out)
+{
+    for (size_t i = 0; i < plan->backends_len; i++) {
+        const struct sp_plan_backend *b = &plan->backends[i];
+        const struct sp_plan_watch *w;
+
+        if (index >= b->watches_len) {
+            index -= b->watches_len;
+            continue;
+        }
+        w = &b->watches[index];
+        *out = (struct sp_auth_file){
+            .backend = b->name, .option = w->option->name, .path = w->path};
+        (void)pthread_mutex_lock(&plan->lock);
+        out->refused = w->refused;
+        out->missing = w->missing;
+        if (w->refused)
+            memcpy(out->why, b->refused, sizeof(out->why));
+        (void)pthread_mutex_unlock(&plan->lock);
+        return true;
     }
+    return false;
 }

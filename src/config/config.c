@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static struct sp_config *config_new(void)
 {
@@ -104,6 +105,24 @@ struct sp_config *sp_config_read(const char *path, const struct sp_config_sectio
     return reader_finish(&reader, path);
 }
 
+struct sp_config *sp_config_read_part(const char *path, const struct sp_config_section *sections,
+                                      const char *name, struct sp_config_faults *faults)
+{
+    struct sp_config_reader reader;
+    const struct sp_config_file *file;
+
+    reader_init(&reader, sections, faults);
+    reader.partial = true;
+    file = reader_begin(&reader, path);
+    if (file != NULL) {
+        (void)sp_config_parse_file(&reader, path, NULL, 1); /* what it came to is enough */
+        sp_config_check_part(&reader, file, name);
+    }
+    if (reader.no_memory)
+        sp_config_unref(&reader.config);
+    return reader.config;
+}
+
 struct sp_config *sp_config_read_text(const char *path, const char *text, size_t len,
                                       const struct sp_config_section *sections,
                                       struct sp_config_faults *faults)
@@ -126,7 +145,36 @@ struct sp_config *sp_config_read_text(const char *path, const char *text, size_t
     return reader_finish(&reader, path);
 }
 
+void sp_config_note_named(struct sp_config_reader *reader, const struct sp_option *option,
+                          const char *path, const char *file, unsigned line)
+{
+    struct sp_config_named *named = sp_arena_alloc(&reader->config->arena, sizeof(*named));
+    struct stat st;
+
+    if (named == NULL) {
+        reader->no_memory = true;
+        return;
+    }
+    *named = (struct sp_config_named){.next = reader->config->named,
+                                      .option = option,
+                                      .path = path,
+                                      .file = file,
+                                      .line = line,
+                                      .size = -1};
+    if (stat(path, &st) == 0) {
+        named->mtime = st.st_mtim;
+        named->size = st.st_size;
+        named->inode = st.st_ino;
+    }
+    reader->config->named = named;
+}
+
 /* ---- looking ---- */
+
+const struct sp_config_named *sp_config_named(const struct sp_config *config)
+{
+    return config->named;
+}
 
 static const struct sp_config_group *find_group(const struct sp_config *config, const char *name)
 {

@@ -10,6 +10,9 @@
 #include "sallyport/option.h"
 #include "util/buf.h"
 
+#include <sys/types.h>
+#include <time.h>
+
 /* One kind of block, or the keys at the top level (name == NULL). */
 struct sp_config_section {
     const char *name; /* "limits"; NULL: top level */
@@ -55,6 +58,12 @@ void sp_config_faults_fini(struct sp_config_faults *faults);
  * outlive the snapshot. */
 struct sp_config *sp_config_read(const char *path, const struct sp_config_section *sections,
                                  struct sp_config_faults *faults) SP_MUST_CHECK;
+/* As much of one untitled section as can be made out, whatever else is wrong, which is told in
+ * `faults` as far as it is met: for those who need one key of a file that may be at fault. Nothing
+ * else is in the snapshot. NULL: no memory. */
+struct sp_config *sp_config_read_part(const char *path, const struct sp_config_section *sections,
+                                      const char *name,
+                                      struct sp_config_faults *faults) SP_MUST_CHECK;
 struct sp_config *sp_config_ref(struct sp_config *config);
 void sp_config_unref(struct sp_config **config);
 /* A reference to all but the secrets: these are wiped with the last whole reference, whoever still
@@ -77,6 +86,20 @@ void sp_config_warn(struct sp_config_faults *faults, const struct sp_config_bloc
                     const char *option, const char *fmt, ...) SP_PRINTF(4, 5);
 /* Was this option written in the file, or is it the default? */
 bool sp_config_is_set(const struct sp_config_block *block, const char *option);
+
+/* A file that the configuration was read from, or that it names and that had to be there. */
+struct sp_config_named {
+    const struct sp_config_named *next;
+    const struct sp_option *option; /* which names it; NULL: it is part of the configuration */
+    const char *path;
+    const char *file; /* where it is named; the configuration's own first file: itself */
+    unsigned line;
+    struct timespec mtime; /* as it was before it was read; size -1: not known */
+    off_t size;
+    ino_t inode;
+};
+/* In no order; as long as the snapshot. */
+const struct sp_config_named *sp_config_named(const struct sp_config *config);
 
 /* The manual page's list of keys, from the tables: troff for `sallyport.conf(5)`, or plain text. */
 enum sp_err sp_config_describe(const struct sp_config_section *sections, bool troff,

@@ -75,6 +75,7 @@ struct sp_config {
     struct sp_config_group *groups;
     size_t groups_len;
     struct sp_config_kept_secret *secrets;
+    struct sp_config_named *named;
 };
 
 /* Reading, while it goes on. */
@@ -87,6 +88,7 @@ struct sp_config_reader {
     struct sp_config_draft **drafts_end;
     size_t drafts_len;
     unsigned files;
+    bool partial;   /* a variable that is not set is a fault, but no reason to stop */
     bool no_memory; /* said once, at the end */
 };
 
@@ -157,6 +159,11 @@ enum sp_err sp_config_parse_millis(const char *text, uint64_t *out) SP_MUST_CHEC
 enum sp_err sp_config_parse_size(const char *text, uint64_t *out) SP_MUST_CHECK;
 enum sp_err sp_config_parse_int(const char *text, int64_t *out) SP_MUST_CHECK;
 
+/* ---- config.c ---- */
+/* One more file that is about to be read. `path` and `file` live as long as the snapshot. */
+void sp_config_note_named(struct sp_config_reader *reader, const struct sp_option *option,
+                          const char *path, const char *file, unsigned line);
+
 /* ---- paths.c ---- */
 /* `path` made absolute against the file's folder; NULL: no memory. "" and "-" (standard output)
  * stay as they are. */
@@ -181,6 +188,9 @@ void sp_config_repeats_find(struct sp_config_reader *reader);
 
 /* ---- check.c ---- */
 void sp_config_check(struct sp_config_reader *reader, const struct sp_config_file *main_file);
+/* One untitled section alone: the keys that it has, and defaults for the rest. */
+void sp_config_check_part(struct sp_config_reader *reader, const struct sp_config_file *main_file,
+                          const char *name);
 
 /* ---- config.c ---- */
 /* sp_config_read for a text in memory, as if it were the file `path`: for tests and the fuzzer. */

@@ -51,6 +51,7 @@ static bool read_and_parse(struct sp_config_reader *reader, const struct sp_conf
     char *text = read_whole(file->name, &len, &why);
     bool well;
 
+    sp_config_note_named(reader, NULL, file->name, from_name, from_line);
     if (text == NULL) {
         sp_config_fault_at(reader->faults, from_name, from_line, "%s cannot be read: %s",
                            sp_config_show(file->name), why);

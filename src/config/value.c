@@ -193,6 +193,7 @@ static char *read_path(const struct filling *f, const char *text)
 
     if (path == NULL || path[0] == '\0' || (f->option->flags & SP_OPTION_MAY_MISS) != 0)
         return path;
+    sp_config_note_named(f->reader, f->option, path, f->note->file->name, f->note->line);
     if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
         FAULT(f, "%s cannot be read: %s", sp_config_show(path), strerror(errno));
     else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) /* whoever opens it would wait */
@@ -236,8 +237,10 @@ static void fill_secret(const struct filling *f, const char *text)
     if (text[0] == '\0')
         return;
     path = resolve(f, text);
-    if (path != NULL)
-        sp_config_secret_read(f->reader, f->note, path, f->field);
+    if (path == NULL)
+        return;
+    sp_config_note_named(f->reader, f->option, path, f->note->file->name, f->note->line);
+    sp_config_secret_read(f->reader, f->note, path, f->field);
 }
 
 /* One more item; the array has room. */

@@ -217,6 +217,16 @@ void sp_log_reopen(void)
     sp_sink_reopen(SP_SINK_ERROR);
 }
 
+bool sp_log_state(unsigned index, struct sp_log_state *out)
+{
+    for (unsigned id = 0; id < SP_SINK_COUNT; id++)
+        if (sp_sink_is_open((enum sp_sink_id)id) && index-- == 0) {
+            sp_sink_state((enum sp_sink_id)id, out);
+            return true;
+        }
+    return false;
+}
+
 uint64_t sp_log_dropped(void)
 {
     return sp_sink_dropped();

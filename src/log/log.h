@@ -38,6 +38,15 @@ void sp_log_close(void);
 void sp_log_reopen(void);
 /* Lines dropped because the queue was full, since start. */
 uint64_t sp_log_dropped(void);
+/* Can they be written? `why` and `reopen_why` are errno of the last write, and of opening it anew
+ * (USR1): 0, it went well. */
+struct sp_log_state {
+    const char *log; /* "access", "error" */
+    char file[256];
+    int why, reopen_why;
+};
+/* Of the files that are open, from 0. Main thread. False: there are not so many. */
+bool sp_log_state(unsigned index, struct sp_log_state *state_out);
 void sp_log_set_level(enum sp_log_level level);
 bool sp_log_enabled(enum sp_log_level level);
 

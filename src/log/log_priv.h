@@ -32,6 +32,8 @@ void sp_sink_put(enum sp_sink_id id, struct sp_chunk *chunk);
 /* Lines that were lost before they became a chunk. */
 void sp_sink_count_dropped(unsigned lines);
 uint64_t sp_sink_dropped(void);
+/* It is open. Main thread. */
+void sp_sink_state(enum sp_sink_id id, struct sp_log_state *out);
 
 /* ---- log.c ---- */
 

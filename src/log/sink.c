@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -44,9 +45,10 @@ struct sink {
     /* the thread's own from here */
     char *path;
     int fd;
-    bool regular; /* a file, on which poll(2) says nothing */
-    bool torn;    /* the last line was written in part */
-    bool failing; /* the last write failed, and that has been said */
+    bool regular;         /* a file, on which poll(2) says nothing */
+    bool torn;            /* the last line was written in part */
+    atomic_int failing;   /* errno of the last write, which has been told; 0: it went well */
+    atomic_int reopening; /* the same of opening it anew */
     atomic_uint_fast64_t dropped;
     uint64_t told; /* of `dropped` */
     uint64_t told_ms;
@@ -108,6 +110,7 @@ static void reopen_file(struct sink *sink)
     if (strcmp(sink->path, "-") == 0)
         return;
     fd = open_path(sink->path, (enum sp_sink_id)(sink - sinks));
+    atomic_store_explicit(&sink->reopening, fd >= 0 ? 0 : errno, memory_order_relaxed);
     if (fd >= 0) {
         take_fd(sink, fd);
         return;
@@ -172,9 +175,8 @@ static size_t write_bytes(struct sink *sink, const char *bytes, size_t len)
 
 static void tell_failure(struct sink *sink, int why)
 {
-    if (sink->failing)
+    if (atomic_exchange_explicit(&sink->failing, why, memory_order_relaxed) != 0)
         return;
-    sink->failing = true;
     if (sink != &sinks[SP_SINK_ERROR]) /* of its own failure the error log cannot tell */
         sp_log_error(NULL,
                      "event=log_write_failed log=%s file=\"%s\" detail=\"%s; lines are lost "
@@ -206,7 +208,7 @@ static void write_chunk(struct sink *sink, const struct sp_chunk *chunk)
         done = write_bytes(sink, chunk->bytes, chunk->len);
     }
     if (done == chunk->len) {
-        sink->failing = false;
+        atomic_store_explicit(&sink->failing, 0, memory_order_relaxed);
         return;
     }
     tell_failure(sink, errno);
@@ -378,7 +380,8 @@ enum sp_err sp_sink_open(enum sp_sink_id id, const char *path)
     sink->last = &sink->first;
     sink->stop = false;
     sink->over = false;
-    sink->failing = false;
+    atomic_store_explicit(&sink->failing, 0, memory_order_relaxed);
+    atomic_store_explicit(&sink->reopening, 0, memory_order_relaxed);
     err = sink->path != NULL ? start_thread(sink) : ENOMEM;
     if (err != 0) {
         errno = err;
@@ -435,6 +438,19 @@ void sp_sink_reopen(enum sp_sink_id id)
     sink->reopen = true;
     (void)pthread_cond_signal(&sink->wake);
     (void)pthread_mutex_unlock(&sink->lock);
+}
+
+void sp_sink_state(enum sp_sink_id id, struct sp_log_state *out)
+{
+    const struct sink *sink = &sinks[id];
+
+    out->log = names[id];
+    (void)snprintf(out->file, sizeof(out->file), "%s",
+                   strcmp(sink->path, "-") != 0 ? sink->path
+                   : id == SP_SINK_ACCESS       ? "standard output"
+                                                : "standard error");
+    out->why = atomic_load_explicit(&sink->failing, memory_order_relaxed);
+    out->reopen_why = atomic_load_explicit(&sink->reopening, memory_order_relaxed);
 }
 
 bool sp_sink_is_open(enum sp_sink_id id)

@@ -31,6 +31,8 @@ size_t sp_tls_server_certificates(const struct sp_tls_server *server);
  * Lives as long as the context. Absent where the signature has no hash of its own. */
 struct sp_span sp_tls_server_end_point(const struct sp_tls_server *server, size_t index);
 
+#define SP_TLS_ENDS_SOON_DAYS 14 /* an administrator wants to know */
+
 /* What a certificate says of itself. */
 struct sp_tls_certificate {
     int64_t days_left; /* until it expires; negative: it has */
@@ -38,6 +40,7 @@ struct sp_tls_certificate {
     char names[512];   /* the hosts and addresses that it is for, as many as fit */
     char key[16];      /* the kind of its key: "RSA", "EC" */
     char until[sizeof("2026-11-21")];
+    int64_t until_s; /* the same in seconds since 1970 */
 };
 void sp_tls_server_certificate(const struct sp_tls_server *server, size_t index,
                                struct sp_tls_certificate *certificate_out);

@@ -64,8 +64,10 @@ void sp_tls_server_certificate(const struct sp_tls_server *server, size_t index,
     if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(certificate)) == 1)
         out->days_left = days == 0 && seconds < 0 ? -1 : days;
     out->begun = X509_cmp_current_time(X509_get0_notBefore(certificate)) < 0;
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1)
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(certificate), &tm) == 1) {
         (void)strftime(out->until, sizeof(out->until), "%Y-%m-%d", &tm);
+        out->until_s = timegm(&tm);
+    }
     if (key != NULL)
         snprintf(out->key, sizeof(out->key), "%s", EVP_PKEY_get0_type_name(key));
     read_names(pair->names, out);

@@ -66,6 +66,10 @@ static void warn_of_dates(const struct sp_listen *listen, size_t index, const ch
     else if (!certificate.begun)
         sp_config_warn(faults, block, "tls_certificate",
                        "tls_certificate %s: is not valid yet; clients will refuse it", path);
+    else if (certificate.days_left < SP_TLS_ENDS_SOON_DAYS)
+        sp_config_warn(faults, block, "tls_certificate",
+                       "tls_certificate %s: expires on %s; clients will refuse it then", path,
+                       certificate.until);
 }
 
 static bool read_certificates(struct sp_listen *listen, const struct sp_config_block *block,

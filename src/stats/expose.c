@@ -6,6 +6,8 @@
 #include "log/log.h"
 #include "util/span.h"
 
+#include <stdlib.h>
+
 /* The statuses the proxy itself answers with (PRODUCT "Statuses"), and 200. */
 static const int own_statuses[] = {200, 400, 403, 407, 408, 414, 429, 431, 501, 502, 503, 504, 505};
 
@@ -182,6 +184,32 @@ static void bytes_total(struct page *page)
 
 /* ---- the registry ---- */
 
+/* A family whose samples are listed; without any it is not there. */
+struct sp_stats_samples {
+    struct page *page;
+    const struct sp_auth_metric *metric;
+    bool begun;
+};
+
+void sp_stats_sample(struct sp_stats_samples *samples, const char *const *labels, int64_t value)
+{
+    struct page *page = samples->page;
+
+    if (!samples->begun)
+        family(page, samples->metric->name, "gauge", samples->metric->help);
+    samples->begun = true;
+    LINE(page, "%s{", samples->metric->name);
+    for (size_t i = 0; labels[i] != NULL; i += 2) {
+        char *label = sp_stats_label(labels[i], labels[i + 1]);
+
+        if (label == NULL && page->err == SP_OK)
+            page->err = SP_ERR_NOMEM;
+        LINE(page, "%s%s", i > 0 ? "," : "", label);
+        free(label);
+    }
+    LINE(page, "} %lld\n", (long long)value);
+}
+
 static void metric_line(struct page *page, struct sp_auth_metric *m)
 {
     int64_t value = m->read != NULL ? m->read(m->owner)
@@ -198,6 +226,12 @@ static void metrics(struct page *page)
     const char *last = "";
 
     for (struct sp_auth_metric *m = sp_registry.metrics; m != NULL; m = m->next) {
+        if (m->list != NULL) {
+            struct sp_stats_samples samples = {page, m, false};
+
+            m->list(m->owner, &samples);
+            continue;
+        }
         if (strcmp(last, m->name) != 0)
             family(page, m->name, m->kind == SP_METRIC_COUNTER ? "counter" : "gauge", m->help);
         last = m->name;
@@ -214,28 +248,43 @@ static void about(struct page *page)
 }
 
 /* The names that Prometheus's own client libraries use. */
-static void process(struct page *page)
-{
-    struct sp_process_figures f;
 
-    sp_process_figures_read(&f);
-    family(page, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970.");
-    LINE(page, "process_start_time_seconds %.2f\n", f.started);
-    family(page, "process_cpu_seconds_total", "counter", "User and system time in seconds.");
-    LINE(page, "process_cpu_seconds_total %.2f\n", f.cpu_seconds);
-    family(page, "process_open_fds", "gauge", "Descriptors that are open.");
-    LINE(page, "process_open_fds %lld\n", (long long)f.open_fds);
-    family(page, "process_max_fds", "gauge", "Descriptors that may be open.");
-    LINE(page, "process_max_fds %lld\n", (long long)f.max_fds);
-    family(page, "process_resident_memory_bytes", "gauge", "Memory that is resident.");
-    LINE(page, "process_resident_memory_bytes %lld\n", (long long)f.resident_bytes);
-    family(page, "process_threads", "gauge", "Threads.");
-    LINE(page, "process_threads %lld\n", (long long)f.threads);
+static void seconds(struct page *page, const char *name, const char *type, const char *help,
+                    double value)
+{
+    if (value < 0)
+        return;
+    family(page, name, type, help);
+    LINE(page, "%s %.2f\n", name, value);
+}
+
+static void whole(struct page *page, const char *name, const char *help, int64_t value)
+{
+    if (value < 0)
+        return;
+    family(page, name, "gauge", help);
+    LINE(page, "%s %lld\n", name, (long long)value);
+}
+
+enum sp_err sp_stats_write_process(struct sp_buf *out, const struct sp_process_figures *f)
+{
+    struct page page = {out, SP_OK};
+
+    seconds(&page, "process_start_time_seconds", "gauge", "When it started, in seconds since 1970.",
+            f->started);
+    seconds(&page, "process_cpu_seconds_total", "counter", "User and system time in seconds.",
+            f->cpu_seconds);
+    whole(&page, "process_open_fds", "Descriptors that are open.", f->open_fds);
+    whole(&page, "process_max_fds", "Descriptors that may be open.", f->max_fds);
+    whole(&page, "process_resident_memory_bytes", "Memory that is resident.", f->resident_bytes);
+    whole(&page, "process_threads", "Threads.", f->threads);
+    return page.err;
 }
 
 enum sp_err sp_stats_write(struct sp_buf *out)
 {
     struct page page = {out, SP_OK};
+    struct sp_process_figures figures;
 
     requests(&page);
     request_seconds(&page);
@@ -248,6 +297,6 @@ enum sp_err sp_stats_write(struct sp_buf *out)
     metrics(&page);
     (void)pthread_mutex_unlock(&sp_registry.lock);
     about(&page);
-    process(&page);
-    return page.err;
+    sp_process_figures_read(&figures);
+    return page.err != SP_OK ? page.err : sp_stats_write_process(out, &figures);
 }

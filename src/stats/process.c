@@ -25,7 +25,8 @@ static bool read_file(const char *path, char *text, size_t cap)
     return len > 0;
 }
 
-/* A field of /proc/self/stat; the second one is a name in brackets that may hold anything. */
+/* A field of /proc/self/stat, -1 where it is not there; the second one is a name in brackets that
+ * may hold anything. */
 static long long stat_field(const char *stat, unsigned field)
 {
     const char *at = strrchr(stat, ')');
@@ -40,12 +41,13 @@ static double started(const char *stat)
 {
     struct timespec wall = {0}, up = {0};
     long ticks = sysconf(_SC_CLK_TCK);
+    long long since = stat_field(stat, START_FIELD);
 
-    if (ticks <= 0 || clock_gettime(CLOCK_REALTIME, &wall) != 0 ||
+    if (ticks <= 0 || since < 0 || clock_gettime(CLOCK_REALTIME, &wall) != 0 ||
         clock_gettime(CLOCK_BOOTTIME, &up) != 0)
         return -1;
     return (double)(wall.tv_sec - up.tv_sec) + (double)(wall.tv_nsec - up.tv_nsec) / 1e9 +
-           (double)stat_field(stat, START_FIELD) / (double)ticks;
+           (double)since / (double)ticks;
 }
 
 static int64_t count_fds(void)
@@ -80,7 +82,9 @@ void sp_process_figures_read(struct sp_process_figures *f)
     if (read_file("/proc/self/stat", text, sizeof(text))) {
         f->started = started(text);
         f->threads = stat_field(text, 20);
-        f->resident_bytes = stat_field(text, 24) * sysconf(_SC_PAGESIZE);
+        f->resident_bytes = stat_field(text, 24);
+        if (f->resident_bytes > 0)
+            f->resident_bytes *= sysconf(_SC_PAGESIZE);
     }
     f->open_fds = count_fds();
 }

@@ -300,8 +300,15 @@ void sp_stats_metric_add(struct sp_auth_metric *metric, int64_t delta)
         (void)atomic_fetch_add_explicit(&metric->value, delta, memory_order_relaxed);
 }
 
-static enum sp_err asked(enum sp_metric_kind kind, const char *name, const char *labels,
-                         const char *help, int64_t (*read)(void *owner), void *owner)
+/* What is asked for in place of a value that is kept. */
+struct asked {
+    int64_t (*read)(void *owner);
+    void (*list)(void *owner, struct sp_stats_samples *samples);
+    void *owner;
+};
+
+static enum sp_err ask(enum sp_metric_kind kind, const char *name, const char *labels,
+                       const char *help, const struct asked *asked)
 {
     char *full = sp_stats_labels_valid(labels) ? full_name(name) : NULL;
     struct sp_auth_metric *metric;
@@ -311,8 +318,9 @@ static enum sp_err asked(enum sp_metric_kind kind, const char *name, const char 
     (void)pthread_mutex_lock(&sp_registry.lock);
     metric = find_or_make(kind, full, labels, help);
     if (metric != NULL) {
-        metric->read = read;
-        metric->owner = owner;
+        metric->read = asked->read;
+        metric->list = asked->list;
+        metric->owner = asked->owner;
     }
     (void)pthread_mutex_unlock(&sp_registry.lock);
     return metric != NULL ? SP_OK : SP_ERR_NOMEM;
@@ -321,11 +329,19 @@ static enum sp_err asked(enum sp_metric_kind kind, const char *name, const char 
 enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *help,
                            int64_t (*read)(void *owner), void *owner)
 {
-    return asked(SP_METRIC_GAUGE, name, labels, help, read, owner);
+    return ask(SP_METRIC_GAUGE, name, labels, help, &(struct asked){.read = read, .owner = owner});
 }
 
 enum sp_err sp_stats_counter(const char *name, const char *labels, const char *help,
                              int64_t (*read)(void *owner), void *owner)
 {
-    return asked(SP_METRIC_COUNTER, name, labels, help, read, owner);
+    return ask(SP_METRIC_COUNTER, name, labels, help,
+               &(struct asked){.read = read, .owner = owner});
+}
+
+enum sp_err sp_stats_gauges(const char *name, const char *help,
+                            void (*list)(void *owner, struct sp_stats_samples *samples),
+                            void *owner)
+{
+    return ask(SP_METRIC_GAUGE, name, "", help, &(struct asked){.list = list, .owner = owner});
 }

@@ -94,6 +94,16 @@ enum sp_err sp_stats_gauge(const char *name, const char *labels, const char *hel
 enum sp_err sp_stats_counter(const char *name, const char *labels, const char *help,
                              int64_t (*read)(void *owner), void *owner) SP_MUST_CHECK;
 
+/* Gauges whose labels come and go, such as one for each listener's certificate: `list` is asked
+ * when somebody reads, as `read` is above, and gives each sample by sp_stats_sample. A value that
+ * is not known is not given. */
+struct sp_stats_samples;
+enum sp_err sp_stats_gauges(const char *name, const char *help,
+                            void (*list)(void *owner, struct sp_stats_samples *samples),
+                            void *owner) SP_MUST_CHECK;
+/* `labels`: name, value, name, value, ..., NULL. Values are anybody's text. */
+void sp_stats_sample(struct sp_stats_samples *samples, const char *const *labels, int64_t value);
+
 /* Summed over workers. Any thread. */
 int64_t sp_stats_sum(enum sp_stat stat);
 /* Requests so far, by the status that was sent: all of them for status 0. */

@@ -45,7 +45,8 @@ struct sp_auth_metric {
     char *labels;
     const char *help; /* static */
     atomic_int_fast64_t value;
-    int64_t (*read)(void *owner); /* NULL: `value` is it */
+    int64_t (*read)(void *owner);                                /* NULL: `value` is it */
+    void (*list)(void *owner, struct sp_stats_samples *samples); /* in place of all that; or NULL */
     void *owner;
 };
 
@@ -79,6 +80,11 @@ struct sp_process_figures {
     int64_t threads;
 };
 void sp_process_figures_read(struct sp_process_figures *figures);
+
+/* ---- expose.c ---- */
+/* What could not be read is absent. */
+enum sp_err sp_stats_write_process(struct sp_buf *out,
+                                   const struct sp_process_figures *figures) SP_MUST_CHECK;
 
 unsigned sp_stats_workers(void);
 uint64_t sp_stats_requests(size_t status, enum sp_scheme scheme);

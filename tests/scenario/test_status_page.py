@@ -1,13 +1,18 @@
 """The status page: true numbers, true words, well-formed, of one piece, and harmless whatever people call themselves."""
 
 import html.parser
+import os
 import re
+import shutil
 import signal
 import subprocess
+import time
 
 from common import ALICE, BOB, ECHO, ask, basic, challenged, login, own, passed
-from sp_rig.procs import wait_until
+from sp_rig.procs import RigError, wait_until
+from test_basic import hashed
 from test_connect import tunnel
+from test_fault_log import fill, small_disk
 from test_metrics import families, value
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "path", "rect", "line"}
@@ -69,6 +74,9 @@ class Page(html.parser.HTMLParser):
         found = re.search(r'<section aria-labelledby="%s">(.*?)</section>' % id, self.text, re.S)
         assert found, "no section %s" % id
         return Page(found[1])
+
+    def section_of_verdict(self):
+        return re.sub(r"\s+", " ", Page(re.search(r'(<section class="verdict.*?</section>)', self.text, re.S)[1]).said)
 
     @property
     def headline(self):
@@ -196,7 +204,7 @@ def test_a_refused_reload_is_told(w):
     p.proc.send(signal.SIGHUP)
     p.log_says("event=reload_refused")
     page = status_page(p)
-    assert page.headline.startswith("The last reload, at ") and "config_fault" in page.said, page.headline
+    assert page.headline.startswith("The last reload, at ") and "sallyport.conf:22: unknown key" in page.said and "sallyport check" in page.said, page.headline
     assert "refused" in page.section("process").said
 
 
@@ -278,3 +286,114 @@ def test_who_is_turned_away_learns_no_names_of_ours(w):
     config.file("ldap.secret", "wrong\n")
     p = w.start(config)
     turned_away(ALICE)
+
+
+def says(w, p, *words, headline=True):
+    """Waits until the verdict (or only what stands below its headline) has these words."""
+    def found():
+        page = status_page(p)
+        where = page.headline if headline else page.section_of_verdict()
+        return all(word in where for word in words)
+    try:
+        wait_until("the verdict says %r" % (words,), found, 10 * w.patience)
+    except RigError:
+        raise AssertionError("%r is not in: %s" % (words, status_page(p).section_of_verdict()))
+
+
+def current(p, key):
+    """{file: value} of sallyport_file_current for one key."""
+    return {labels["file"]: v for _, labels, v in families(p.metrics())["sallyport_file_current"][1] if labels["key"] == key}
+
+
+def test_a_certificate_that_has_expired_is_the_headline_and_one_that_ends_soon_a_warning(w):
+    config = w.config()
+    keys = {"offer": ["negotiate", "basic"]}
+    keys["tls_certificate"], keys["tls_key"] = w.authority.issue("ended", ["proxy.corp.test"], days=-1)
+    config.listens.append(("10.99.0.1:3143", keys))
+    p = w.start(config)
+    page = status_page(p)
+    assert page.headline == "The certificate of listen 10.99.0.1:3143 has expired", page.headline
+    assert '<section class="verdict bad"' in page.text and keys["tls_certificate"] in page.said and "sallyport ctl reload" in page.said, page.said
+    p.log_says("event=certificate_expired listener=10.99.0.1:3143")
+    ends = families(p.metrics())["sallyport_certificate_end_timestamp_seconds"][1]
+    assert len(ends) == 1 and ends[0][1] == {"listener": "10.99.0.1:3143", "file": keys["tls_certificate"]}, ends
+    assert abs(ends[0][2] - time.time() + 86400) < 600, ends
+    keys["tls_certificate"], keys["tls_key"] = w.authority.issue("brief", ["proxy.corp.test"], days=5)
+    config.write()
+    assert w.command("ctl", "reload", "-c", p.path)[0] == 0
+    page = status_page(p)
+    assert re.fullmatch(r"The certificate of listen 10\.99\.0\.1:3143 ends in [45] days", page.headline), page.headline
+    assert '<section class="verdict warn"' in page.text
+    keys["tls_certificate"], keys["tls_key"] = w.authority.issue("long", ["proxy.corp.test"], days=30)
+    config.write()
+    assert w.command("ctl", "reload", "-c", p.path)[0] == 0
+    assert status_page(p).headline == "All is well"
+
+
+def test_files_that_are_not_what_serves_are_told_and_counted(w):
+    """A keytab and a user file that are refused, a secret and a certificate that wait for a reload; each ends when it is mended."""
+    config = w.config()
+    for name in ("tls.pem", "tls.key"):
+        with open(w.certificate if name == "tls.pem" else w.key) as f:
+            config.file(name, f.read())
+    keytab = os.path.join(config.folder, "watched.keytab")
+    shutil.copy(w.realm.keytab, keytab)
+    config.backends["corp-krb5"] = w.krb5_backend(keytab=keytab)
+    config.listens.append(("10.99.0.1:3143", {"tls_certificate": "tls.pem", "tls_key": "tls.key"}))
+    config.backends["local"] = {"plugin": "file", "path": "../users.htpasswd"}
+    config.auth["basic"].append("local")
+    config.file("users.htpasswd", hashed("robot", "Robot-Pass-97"))
+    p = w.start(config)
+    wait_until("the servers were looked at", lambda: status_page(p).headline == "All is well", 10 * w.patience)
+    path = {key: list(current(p, key)) for key in ("keytab", "path", "bind_password_file", "tls_certificate", "tls_key")}
+    assert path["keytab"] == [keytab] and all(len(files) == 1 for files in path.values()), path
+
+    def spoil(key, words, name, content):
+        wait_until("%s is current" % key, lambda: set(current(p, key).values()) == {1}, 10 * w.patience)
+        with open(name, "rb") as f:
+            good = f.read()
+        with open(name, "wb") as f:
+            f.write(content)
+        says(w, p, *words)
+        assert set(current(p, key).values()) == {0}
+        return good
+
+    def mend(name, good):
+        with open(name, "wb") as f:
+            f.write(good)
+
+    mend(keytab, spoil("keytab", ("new keytab of backend corp-krb5 was refused",), keytab, b"no keytab"))
+    says(w, p, "All is well")
+    name = path["path"][0]
+    mend(name, spoil("path", ("new path of backend local was refused",), name, b"robot:garbage\n"))
+    says(w, p, "All is well")
+    os.rename(name, name + ".away")
+    says(w, p, "The file of path is not there any more")
+    os.rename(name + ".away", name)
+    says(w, p, "All is well")
+    for key in ("bind_password_file", "tls_certificate"):
+        good = spoil(key, ("The file of %s has changed and is not taken up" % key,), path[key][0], b"another\n")
+        passed(ask(w, auth=ALICE))         # what was read serves on
+        mend(path[key][0], good)
+        assert w.command("ctl", "reload", "-c", p.path)[0] == 0
+        says(w, p, "All is well")
+
+
+def test_a_log_that_cannot_be_written_is_told(w):
+    config = w.config()
+    with small_disk(w) as disk:
+        config.log["access"] = os.path.join(disk, "access.log")
+        p = w.start(config)
+        filling = fill(disk)
+
+        def told():
+            passed(ask(w, auth=ALICE))
+            return status_page(p).headline == "The access log could not be written"
+        wait_until("the page says it", told, 10 * w.patience)
+        assert "No space left on device" in status_page(p).said
+        assert value(families(p.metrics()), "sallyport_log_writable", log="access") == 0
+        assert value(families(p.metrics()), "sallyport_log_writable", log="error") == 1
+        os.unlink(filling)
+        passed(ask(w, auth=ALICE))
+        wait_until("it is written again", lambda: value(families(p.metrics()), "sallyport_log_writable", log="access") == 1, 10 * w.patience)
+        assert p.stop() == 0

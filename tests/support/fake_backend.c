@@ -92,9 +92,14 @@ static void traits(const struct sp_auth_config *config, struct sp_auth_traits *o
                                    .per_request = config->options->persist == 1};
 }
 
-static void refresh(struct sp_auth_config *config)
+static enum sp_err refresh(struct sp_auth_config *config, struct sp_auth_fault *fault)
 {
     config->world->refreshed++;
+    if (config->world->refresh_refused == NULL)
+        return SP_OK;
+    fault->option = "groups_from"; /* whichever: its words matter */
+    (void)snprintf(fault->text, sizeof(fault->text), "%s", config->world->refresh_refused);
+    return SP_ERR_INVALID;
 }
 
 static enum sp_err name_of(const struct sp_auth_config *config, struct sp_span typed, char *out,

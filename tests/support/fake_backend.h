@@ -30,13 +30,14 @@ struct fake_world {
     atomic_uint started;  /* start() that returned SP_OK, and so on */
     atomic_uint stepped;
     atomic_uint cancelled;
-    atomic_uint live_ops;  /* not yet freed */
-    atomic_uint open;      /* backends open now */
-    atomic_uint refreshed; /* calls of refresh */
-    atomic_int asked_max;  /* most ops alive at once */
-    atomic_bool ill;       /* what a look sees */
-    atomic_bool look_hold; /* no look ends until this is false, or it is told to */
-    atomic_uint looks;     /* begun */
+    atomic_uint live_ops;        /* not yet freed */
+    atomic_uint open;            /* backends open now */
+    atomic_uint refreshed;       /* calls of refresh */
+    const char *refresh_refused; /* why it refuses; NULL: it does not */
+    atomic_int asked_max;        /* most ops alive at once */
+    atomic_bool ill;             /* what a look sees */
+    atomic_bool look_hold;       /* no look ends until this is false, or it is told to */
+    atomic_uint looks;           /* begun */
     char last_user[128];
 };
 

@@ -358,17 +358,18 @@ static void file_traits(const struct sp_auth_config *config, struct sp_auth_trai
     *traits = (struct sp_auth_traits){.groups_from = NULL, .per_request = false};
 }
 
-static void file_refresh(struct sp_auth_config *config)
+static enum sp_err file_refresh(struct sp_auth_config *config, struct sp_auth_fault *fault)
 {
-    char why[512];
-    struct sp_file_table *fresh = sp_file_table_load(config->options->path, why, sizeof why);
+    struct sp_file_table *fresh = sp_file_table_load(config->options->path, fault->text,
+                                                     sizeof fault->text);
     struct sp_file_table *old;
 
     if (fresh == NULL) {
+        fault->option = "path";
         config->host->log(config->host, SP_LOG_ERROR,
                           "event=users_refused detail=\"%s; the users read before go on serving\"",
-                          why);
-        return;
+                          fault->text);
+        return SP_ERR_INVALID;
     }
     config->host->log(config->host, SP_LOG_INFO, "event=users_taken_up file=\"%s\" users=%zu",
                       config->options->path, sp_file_table_len(fresh));
@@ -377,6 +378,7 @@ static void file_refresh(struct sp_auth_config *config)
     config->table = fresh;
     (void)pthread_mutex_unlock(&config->lock);
     sp_file_table_unref(&old);
+    return SP_OK;
 }
 
 static enum sp_err file_name_of(const struct sp_auth_config *config, struct sp_span typed,

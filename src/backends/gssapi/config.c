@@ -122,18 +122,16 @@ static void log_keys(const struct sp_auth_config *config, const struct sp_gss_ke
                       config->options->keytab, sp_gss_keys_words(keys, words, sizeof words));
 }
 
-void sp_gss_config_refresh(struct sp_auth_config *config)
+enum sp_err sp_gss_config_refresh(struct sp_auth_config *config, struct sp_auth_fault *fault)
 {
-    const char *about;
-    char why[400];
-    struct sp_gss_keys *fresh = read_keys(config, &about, why, sizeof why);
+    struct sp_gss_keys *fresh = read_keys(config, &fault->option, fault->text, sizeof fault->text);
     struct sp_gss_keys *old;
 
     if (fresh == NULL) {
         config->host->log(config->host, SP_LOG_ERROR,
                           "event=keytab_refused detail=\"%s; the keys read before go on serving\"",
-                          why);
-        return;
+                          fault->text);
+        return SP_ERR_INVALID;
     }
     log_keys(config, fresh, "keytab_taken_up");
     (void)pthread_mutex_lock(&config->lock);
@@ -141,6 +139,7 @@ void sp_gss_config_refresh(struct sp_auth_config *config)
     config->keys = fresh;
     (void)pthread_mutex_unlock(&config->lock);
     sp_gss_keys_unref(&old);
+    return SP_OK;
 }
 
 /* ---- from options to config ---- */

@@ -71,7 +71,8 @@ enum sp_err sp_gss_config_new(const void *options, const struct sp_auth_host *ho
                               struct sp_auth_config **config_out, struct sp_auth_fault *fault);
 void sp_gss_config_free(struct sp_auth_config **config);
 void sp_gss_config_traits(const struct sp_auth_config *config, struct sp_auth_traits *traits);
-void sp_gss_config_refresh(struct sp_auth_config *config);
+enum sp_err sp_gss_config_refresh(struct sp_auth_config *config,
+                                  struct sp_auth_fault *fault) SP_MUST_CHECK;
 unsigned sp_gss_config_diagnose(struct sp_auth_config *config, struct sp_auth_findings *findings);
 
 /* ---- one leg of a handshake (accept.c) ---- */

@@ -161,6 +161,50 @@ static void a_watched_file_that_changes_is_read_again(void **state)
     rig_close(&rig);
 }
 
+static void what_became_of_a_watched_file_is_known(void **state)
+{
+    char path[] = "/tmp/auth-watch-XXXXXX";
+    int fd = mkstemp(path);
+    struct sp_auth_file file;
+    char config[512];
+    struct rig rig;
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    fake_worlds_reset();
+    (void)snprintf(config, sizeof(config),
+                   LISTEN "auth { basic = {\"dir\"} }\n"
+                          "backend \"dir\" { plugin = \"fake\" path = \"%s\" }\n",
+                   path);
+    rig_open(&rig, config, NULL);
+    sp_auth_plan_poll(rig.plan);
+    assert_true(sp_auth_plan_file(rig.plan, 0, &file));
+    assert_false(file.refused || file.missing != 0);
+    assert_string_equal(file.backend, "dir");
+    assert_string_equal(file.option, "path");
+    assert_string_equal(file.path, path);
+    assert_false(sp_auth_plan_file(rig.plan, 1, &file));
+    fake_world("dir")->refresh_refused = "line 1 is no line";
+    write_file(path, "bad");
+    sp_auth_plan_poll(rig.plan);
+    sp_auth_plan_poll(rig.plan);
+    assert_true(sp_auth_plan_file(rig.plan, 0, &file));
+    assert_true(file.refused);
+    assert_string_equal(file.why, "line 1 is no line");
+    unlink(path);
+    sp_auth_plan_poll(rig.plan);
+    assert_true(sp_auth_plan_file(rig.plan, 0, &file));
+    assert_true(file.refused && file.missing == ENOENT);
+    fake_world("dir")->refresh_refused = NULL;
+    write_file(path, "good");
+    sp_auth_plan_poll(rig.plan);
+    assert_true(sp_auth_plan_file(rig.plan, 0, &file));
+    assert_false(file.refused || file.missing != 0);
+    unlink(path);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -170,6 +214,7 @@ int main(void)
         cmocka_unit_test(the_default_offers_basic_over_tls_only),
         cmocka_unit_test(only_backends_that_serve_are_opened),
         cmocka_unit_test(a_watched_file_that_changes_is_read_again),
+        cmocka_unit_test(what_became_of_a_watched_file_is_known),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,6 +178,47 @@ static void gauges_are_asked_when_the_page_is_read(void **state)
     assert_has("# HELP sallyport_blocked Blocked.");
 }
 
+/* As many as `owner` says. */
+static void list_ends(void *owner, struct sp_stats_samples *samples)
+{
+    static const char *const labels[] = {"listener", "[::]:3143", "file", "a\"b\\.pem", NULL};
+
+    if (*(int *)owner > 0)
+        sp_stats_sample(samples, labels, 1700000000);
+}
+
+static void gauges_that_come_and_go_stand_under_their_family(void **state)
+{
+    int count = 0;
+
+    (void)state;
+    assert_int_equal(sp_stats_gauges("sallyport_ends", "When it ends.", list_ends, &count), SP_OK);
+    assert_int_equal(sp_stats_gauges("sallyport_tunnels", "Taken.", list_ends, &count),
+                     SP_ERR_INVALID);
+    assert_null(strstr(page(), "sallyport_ends"));
+    count = 1;
+    assert_has("# HELP sallyport_ends When it ends.\n# TYPE sallyport_ends gauge\n"
+               "sallyport_ends{listener=\"[::]:3143\",file=\"a\\\"b\\\\.pem\"} 1700000000");
+}
+
+static void a_figure_that_cannot_be_read_is_absent(void **state)
+{
+    struct sp_process_figures figures = {-1, -1, -1, 64, -1, 3};
+    struct sp_buf out;
+
+    (void)state;
+    sp_buf_init(&out, 65536);
+    assert_int_equal(sp_stats_write_process(&out, &figures), SP_OK);
+    assert_true(sp_span_eq(sp_buf_span(&out),
+                           SP_SPAN_LIT("# HELP process_max_fds Descriptors that may be open.\n"
+                                       "# TYPE process_max_fds gauge\nprocess_max_fds 64\n"
+                                       "# HELP process_threads Threads.\n"
+                                       "# TYPE process_threads gauge\nprocess_threads 3\n")));
+    sp_buf_fini(&out);
+    sp_process_figures_read(&figures);
+    assert_true(figures.resident_bytes > 0 && figures.started > 0 && figures.open_fds > 0);
+}
+
 static void plugins_metrics_move_and_are_named_in_full(void **state)
 {
     struct sp_auth_metric *idle = sp_stats_metric(
@@ -269,6 +310,8 @@ int main(void)
         OPENED(cells_of_all_workers_are_summed),
         OPENED(a_backend_has_one_series_however_often_it_is_asked_for),
         OPENED(gauges_are_asked_when_the_page_is_read),
+        OPENED(gauges_that_come_and_go_stand_under_their_family),
+        OPENED(a_figure_that_cannot_be_read_is_absent),
         OPENED(plugins_metrics_move_and_are_named_in_full),
         OPENED(what_would_spoil_the_page_is_refused),
         OPENED(every_family_stands_together_and_once),

@@ -416,6 +416,7 @@ static void an_operation_may_be_freed_inside_done(void **state)
 
 static void a_new_file_is_taken_up_and_a_bad_one_changes_nothing(void **state)
 {
+    struct sp_auth_fault fault = {0};
     struct proxy proxy;
     char text[200];
 
@@ -424,11 +425,13 @@ static void a_new_file_is_taken_up_and_a_bad_one_changes_nothing(void **state)
     proxy_open(&proxy, text);
     (void)snprintf(text, sizeof text, "alice:%s\n", hash_with("$5$", 1000, "new"));
     write_users(text);
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_OK);
     assert_int_equal(log_in(&proxy, "alice", "new").verdict, SP_VERDICT_ALLOW);
     assert_int_equal(log_in(&proxy, "alice", "old").verdict, SP_VERDICT_DENY);
     write_users("alice:garbage\n");
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_ERR_INVALID);
+    assert_string_equal(fault.option, "path");
+    assert_non_null(strstr(fault.text, ":1: not a hash"));
     assert_true(lender_logged(&proxy.lender, "event=users_refused"));
     assert_true(lender_logged(&proxy.lender, ":1: not a hash"));
     assert_int_equal(log_in(&proxy, "alice", "new").verdict, SP_VERDICT_ALLOW);
@@ -437,6 +440,7 @@ static void a_new_file_is_taken_up_and_a_bad_one_changes_nothing(void **state)
 
 static void a_login_under_way_keeps_the_table_it_began_with(void **state)
 {
+    struct sp_auth_fault fault = {0};
     struct proxy proxy;
     struct answer answer = {0};
     struct sp_auth_op *op = NULL;
@@ -448,7 +452,7 @@ static void a_login_under_way_keeps_the_table_it_began_with(void **state)
     proxy.lender.hold = true;
     assert_int_equal(begin(&proxy, "alice", "old", &answer, &op), SP_OK);
     write_users("");
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_OK);
     lender_release(&proxy.lender);
     (void)uv_run(&proxy.lender.loop, UV_RUN_DEFAULT);
     assert_int_equal(answer.verdict, SP_VERDICT_ALLOW);

@@ -85,6 +85,7 @@ static void copy_file(const char *from, const char *to)
 
 static void a_new_keytab_is_taken_up_and_a_bad_one_changes_nothing(void **state)
 {
+    struct sp_auth_fault fault = {0};
     struct proxy proxy;
 
     (void)state;
@@ -93,22 +94,27 @@ static void a_new_keytab_is_taken_up_and_a_bad_one_changes_nothing(void **state)
     proxy_open(&proxy);
     assert_int_equal(ask_now(&proxy, "HTTP@rekeyed.test"), SP_VERDICT_DENY);
     copy_file("rekeyed-new.keytab", "rotating.keytab");
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_OK);
     assert_true(lender_logged(&proxy.lender, "event=keytab_taken_up"));
     assert_true(lender_logged(&proxy.lender, "HTTP/rekeyed.test@" SP_KDC_REALM " kvno 3 ("));
     assert_int_equal(ask_now(&proxy, "HTTP@rekeyed.test"), SP_VERDICT_ALLOW);
     copy_file("output.log", "rotating.keytab"); /* no keytab at all */
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_ERR_INVALID);
+    assert_string_equal(fault.option, "keytab");
+    assert_non_null(strstr(fault.text, "rotating.keytab"));
     assert_true(lender_logged(&proxy.lender, "event=keytab_refused"));
     assert_int_equal(ask_now(&proxy, "HTTP@rekeyed.test"), SP_VERDICT_ALLOW);
     (void)unlink(sp_kdc_path(kdc, "rotating.keytab"));
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_ERR_INVALID);
+    assert_string_equal(fault.option, "keytab");
+    assert_non_null(strstr(fault.text, "rotating.keytab"));
     assert_int_equal(ask_now(&proxy, "HTTP@rekeyed.test"), SP_VERDICT_ALLOW);
     proxy_close(&proxy);
 }
 
 static void a_handshake_under_way_survives_a_rotation(void **state)
 {
+    struct sp_auth_fault fault = {0};
     struct proxy proxy;
     struct initiator in = initiator_of(SERVICE, &mech_krb5, GSS_C_MUTUAL_FLAG | GSS_C_DCE_STYLE);
     struct answer answer = {0};
@@ -125,7 +131,7 @@ static void a_handshake_under_way_survives_a_rotation(void **state)
     proxy_run(&proxy);
     assert_int_equal(answer.verdict, SP_VERDICT_MORE);
     copy_file("rekeyed-new.keytab", "rotating.keytab");
-    OPS->refresh(proxy.config);
+    assert_int_equal(OPS->refresh(proxy.config, &fault), SP_OK);
     initiator_step(&in, answer_token(&answer));
     assert_int_equal(OPS->step(op, initiator_token(&in), NULL), SP_OK);
     proxy_run(&proxy);
@@ -139,9 +145,10 @@ static void a_handshake_under_way_survives_a_rotation(void **state)
 static void *rotate(void *data)
 {
     struct proxy *proxy = data;
+    struct sp_auth_fault fault = {0};
 
     for (int i = 0; i < 40; i++)
-        OPS->refresh(proxy->config);
+        assert_int_equal(OPS->refresh(proxy->config, &fault), SP_OK);
     return NULL;
 }
 
