@@ -1,5 +1,5 @@
 /* The client's end of the control socket. The configuration is read only to learn where that socket
- * is. */
+ * is: what else is wrong with it is for the process to say, which is asked to take it up. */
 #include "app/ask.h"
 
 #include "admin/admin.h"
@@ -34,7 +34,8 @@ static int connect_to(const char *command, const char *path)
     int fd;
 
     if (strlen(path) >= sizeof sun.sun_path) {
-        fprintf(stderr, "sallyport %s: admin.socket %s: the path is too long\n", command, path);
+        fprintf(stderr, "sallyport %s: %s: the path of a socket is at most 107 bytes\n", command,
+                path);
         return -1;
     }
     memcpy(sun.sun_path, path, strlen(path) + 1);
@@ -162,30 +163,60 @@ static enum sp_exit ask_at(const struct sp_app_question *q, const char *path, co
     return status;
 }
 
+/* The first of the faults, without its line end. */
+static struct sp_span first_fault(const struct sp_config_faults *faults)
+{
+    struct sp_span text = sp_buf_span(&faults->text);
+    const char *end = text.len > 0 ? memchr(text.base, '\n', text.len) : NULL;
+
+    return end != NULL ? sp_span_of(text.base, (size_t)(end - text.base)) : text;
+}
+
+/* Where the socket is. Of another file than the service's, a guess could reach the wrong process.
+ * NULL: told on standard error. */
+static const char *place_of(const struct sp_app_question *q, const struct sp_config *config,
+                            const struct sp_config_faults *faults)
+{
+    const struct sp_config_block *admin = sp_config_one(config, "admin");
+    const char *path = ((const struct sp_admin_options *)admin->options)->socket;
+
+    if (path[0] == '\0') {
+        fprintf(stderr, "sallyport %s: admin.socket is \"\" in %s: there is no control socket\n",
+                q->command, q->config);
+        return NULL;
+    }
+    if (sp_config_is_set(admin, "socket") || faults->count == 0)
+        return path;
+    if (strcmp(q->config, SP_APP_CONFIG_DEFAULT) != 0) {
+        fprintf(stderr,
+                "%.*s\nsallyport %s: so it is not known where the control socket is: name it with "
+                "--socket PATH\n",
+                SP_SPAN_ARG(first_fault(faults)), q->command);
+        return NULL;
+    }
+    fprintf(stderr,
+            "%.*s\nsallyport %s: so the control socket is taken to be %s; --socket names another\n",
+            SP_SPAN_ARG(first_fault(faults)), q->command, path);
+    return path;
+}
+
 static enum sp_exit ask_by_config(const struct sp_app_question *q, const char *line)
 {
     static struct sp_app_loader loader;
     struct sp_config_faults faults;
     struct sp_config *config;
     enum sp_exit status = SP_EXIT_UNWELL;
+    const char *path;
 
     sp_app_loader_init(&loader, q->config);
     sp_config_faults_init(&faults);
-    config = sp_app_loader_read(&loader, &faults);
-    if (config == NULL) {
-        sp_app_faults_print(&faults);
-    } else {
-        const struct sp_admin_options *options = sp_config_one(config, "admin")->options;
-
-        if (options->socket[0] == '\0')
-            fprintf(stderr,
-                    "sallyport %s: admin.socket is \"\" in %s: there is no control "
-                    "socket\n",
-                    q->command, q->config);
-        else
-            status = ask_at(q, options->socket, line);
-        sp_config_unref(&config);
-    }
+    config = sp_config_read_part(q->config, loader.sections, "admin", &faults);
+    path = config != NULL ? place_of(q, config, &faults) : NULL;
+    if (config == NULL)
+        fprintf(stderr, "sallyport %s: out of memory\n", q->command);
+    else if (path != NULL)
+        status = ask_at(q, path, line);
+    sp_config_unref(&config);
     sp_config_faults_fini(&faults);
     return status;
 }
@@ -206,5 +237,6 @@ enum sp_exit sp_app_ask(const struct sp_app_question *question)
         fprintf(stderr, "sallyport %s: the system gives no random numbers\n", question->command);
         return SP_EXIT_UNWELL;
     }
-    return ask_by_config(question, line);
+    return question->socket != NULL ? ask_at(question, question->socket, line)
+                                    : ask_by_config(question, line);
 }

@@ -8,9 +8,10 @@
 struct sp_app_question {
     const char *command; /* who asks, for what is told on standard error */
     const char *config;
-    const char *name; /* the first word */
-    const char *word; /* the second; NULL: none */
-    bool endless;     /* the answer has no end but ours, or the proxy's */
+    const char *socket; /* NULL: the configuration says where it is */
+    const char *name;   /* the first word */
+    const char *word;   /* the second; NULL: none */
+    bool endless;       /* the answer has no end but ours, or the proxy's */
     /* Each line of a good answer, without its end. False: enough. A bad answer's lines go to
      * standard error. */
     bool (*said)(void *owner, struct sp_span line);

@@ -67,6 +67,7 @@ static enum sp_exit run(const struct sp_app_args *args)
     question.name = command->name;
     question.word = args->operands_len > 1 ? args->operands[1] : NULL;
     question.endless = command->endless;
+    question.socket = sp_app_args_get(args, "--socket");
     question.said = command->said;
     question.owner = &printer;
     status = sp_app_ask(&question);
@@ -74,12 +75,13 @@ static enum sp_exit run(const struct sp_app_args *args)
     return fflush(stdout) == 0 ? status : SP_EXIT_UNWELL;
 }
 
-static const struct sp_app_flag flags[] = {{"--json", false}, {NULL, false}};
+static const struct sp_app_flag flags[] = {{"--json", false}, {"--socket", true}, {NULL, false}};
 
 const struct sp_app_command sp_cmd_ctl = {
     .name = "ctl",
     .summary = "Ask or tell the running proxy",
-    .usage = "[-c FILE] stats | sessions [--json] | flush [USER] | trace [--json] USER|CLIENT | "
+    .usage = "[-c FILE] [--socket PATH] stats | sessions [--json] | flush [USER] | trace [--json] "
+             "USER|CLIENT | "
              "reload | drain",
     .help =
         "  stats          every counter\n"
@@ -90,7 +92,8 @@ const struct sp_app_command sp_cmd_ctl = {
         "                 leg by leg, until interrupted; --json: an object a line\n"
         "  reload         read the configuration anew; when something is wrong, nothing changes\n"
         "  drain          accept nothing new, let requests and tunnels finish, end\n"
-        "\nThe control socket (admin.socket) answers root and the user that sallyport runs as.\n",
+        "\nThe control socket (admin.socket) answers root and the user that sallyport runs as. Of\n"
+        "the configuration nothing else is looked at: --socket PATH names the socket without it.\n",
     .flags = flags,
     .operands_min = 1,
     .operands_max = 2,

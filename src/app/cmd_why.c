@@ -17,6 +17,7 @@ static enum sp_exit run(const struct sp_app_args *args)
     const struct sp_app_question question = {
         .command = "why",
         .config = args->config,
+        .socket = sp_app_args_get(args, "--socket"),
         .name = "why",
         .word = args->operands[0],
         .said = show_decision,
@@ -30,18 +31,20 @@ static enum sp_exit run(const struct sp_app_args *args)
     return status;
 }
 
-static const struct sp_app_flag flags[] = {{"--json", false}, {NULL, false}};
+static const struct sp_app_flag flags[] = {{"--json", false}, {"--socket", true}, {NULL, false}};
 
 const struct sp_app_command sp_cmd_why = {
     .name = "why",
     .summary = "Tell why somebody did or did not get through, step by step",
-    .usage = "[-c FILE] [--json] ID|USER|CLIENT",
+    .usage = "[-c FILE] [--socket PATH] [--json] ID|USER|CLIENT",
     .help =
         "  ID       of a request: on the page that the user saw, in Proxy-Status, in the access\n"
         "           log; with the earlier legs of its 407 chain\n"
         "  USER     the last ten decisions about a user, whatever the case and domain\n"
         "  CLIENT   the last ten about a client's address\n"
         "  --json   an object a line\n"
+        "  --socket PATH\n"
+        "           the control socket; else as admin.socket in the configuration says\n"
         "\nThe proxy remembers the last few thousand, in memory. Status 1: nothing is known.\n",
     .flags = flags,
     .operands_min = 1,

@@ -269,3 +269,21 @@ void sp_config_check(struct sp_config_reader *reader, const struct sp_config_fil
             fill_untitled(reader, group, main_file);
     }
 }
+
+void sp_config_check_part(struct sp_config_reader *reader, const struct sp_config_file *main_file,
+                          const char *name)
+{
+    struct sp_config *config = reader->config;
+    const struct sp_config_section *section = reader->sections;
+
+    while (section->name == NULL || strcmp(section->name, name) != 0)
+        section++;
+    reader->top.file = main_file;
+    config->groups = zeroed(reader, sizeof(*config->groups));
+    if (config->groups == NULL)
+        return;
+    sp_config_repeats_find(reader);
+    config->groups[0].section = section;
+    config->groups_len = 1;
+    fill_untitled(reader, &config->groups[0], main_file);
+}

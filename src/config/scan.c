@@ -93,9 +93,13 @@ static void variable(struct scanner *s)
     }
     memcpy(copy, name, len);
     copy[len] = '\0';
-    if (getenv(copy) == NULL)
-        FAULT(s, "the environment variable %s is not set; set it, or write \"${%s:-default}\"",
-              sp_config_show(copy), sp_config_show(copy));
+    if (getenv(copy) != NULL)
+        return;
+    sp_config_fault_at(s->reader->faults, s->file->name, s->line,
+                       "the environment variable %s is not set; set it, or write "
+                       "\"${%s:-default}\"",
+                       sp_config_show(copy), sp_config_show(copy));
+    s->well = s->well && s->reader->partial;
 }
 
 /* At a backslash in a string of double quotes. Only escapes that libconfuse understands, and none

@@ -1,11 +1,13 @@
 """Reload: all of it or nothing, in all workers; and what it cannot change is named."""
 
 import os
+import re
 import signal
 
 from common import ALICE, BOB, ECHO, ask, basic, challenged, closed, own, passed
 from sp_rig.procs import can_connect, run, wait_until
 from test_basic import hashed
+from test_metrics import families, value
 
 # Registers no further listening socket in the second worker's epoll set, as the kernel may when the user's epoll watches are used up
 # (ENOSPC). A limit of the whole machine cannot be lowered for one test.
@@ -145,8 +147,17 @@ def test_ctl_reload_answers_when_every_worker_has_taken_it_up(w):
                 own(ask(w, auth=ALICE), 403, "denied")
             else:
                 passed(ask(w, auth=ALICE))
-    p.config.top["no_such_key"] = 1
-    p.config.write()
-    code, out, err = w.command("ctl", "-c", p.path, "reload")
-    assert code == 1 and "no_such_key" in out + err, (code, out, err)
+    good, refused = p.config.top, 0
+    for top, secret, listen, words in (({"no_such_key": 1}, "x", "10.99.0.1:3129", "no_such_key"), ({}, "", "10.99.0.1:3129", "ldap.secret is empty"),
+                                       ({}, "x", "nowhere", "nowhere")):
+        p.config.top = dict(good, **top)
+        p.config.file("ldap.secret", secret)
+        p.config.listens[1:] = [(listen, {})]
+        p.config.write()
+        code, out, err = w.command("ctl", "-c", p.path, "reload")
+        assert code == 1 and out == "" and err.startswith("refused, and nothing has changed:\n"), (code, out, err)
+        assert re.search(r"^/\S+\.conf:\d+: .*" + words, err, re.M), err
+        refused += 1
+        found = families(p.metrics())
+        assert value(found, "sallyport_config_last_reload_successful") == 0 and value(found, "sallyport_reloads_total", result="refused") == refused
     passed(ask(w, auth=ALICE))

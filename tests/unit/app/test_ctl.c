@@ -185,16 +185,59 @@ static void no_socket_configured_exits_1_and_says_so(void **state)
     assert_said("there is no control socket");
 }
 
-static void a_bad_configuration_exits_1_with_its_line(void **state)
+static void write_text(const char *before, const char *after)
 {
     FILE *file = fopen(config, "w");
 
-    (void)state;
     assert_non_null(file);
-    (void)fputs("\nnonsense = 1\n", file);
+    assert_true(fprintf(file, "%sadmin { socket = \"%s\" http = \"\" }\n%s", before, socket_path,
+                        after) > 0);
     assert_int_equal(fclose(file), 0);
+}
+
+/* What is wrong with the rest is for the process to say. */
+static void a_configuration_with_other_faults_still_says_where_the_socket_is(void **state)
+{
+    static const char *const faults[] = {
+        "nonsense = 1\n",
+        "listen \"127.0.0.1:1\" { no_such_key = \"a\" }\n",
+        "limits { header_size = \"lots\" }\nlimits {}\n",
+        "include(\"nowhere.conf\")\n",
+        "backend \"b\" { plugin = \"no-such\" }\n",
+        "auth { realm = \"${SALLYPORT_TEST_NOT_SET}\" }\n",
+        "admin_ { }\n",
+    };
+
+    (void)state;
+    server.refuse = true;
+    start_server();
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        bool stops = i + 1 == sizeof(faults) / sizeof(faults[0]); /* libconfuse reads no further */
+
+        write_text(stops ? "" : faults[i], stops ? faults[i] : "");
+        assert_int_equal(run_ctl(1, "reload"), SP_EXIT_UNWELL);
+        assert_said("about the reload\n");
+        assert_null(strstr(said, "c.conf:"));
+    }
+    stop_server();
+}
+
+static void a_configuration_that_does_not_say_where_exits_1_with_its_line(void **state)
+{
+    (void)state;
+    server.refuse = false;
+    start_server();
+    write_text("\nlisten \"127.0.0.1:1\" {\n", "");
     assert_int_equal(run_ctl(1, "stats"), SP_EXIT_UNWELL);
-    assert_said(":2: ");
+    assert_said("c.conf:");
+    assert_said("--socket PATH");
+    assert_int_equal(run_ctl(3, "--socket", socket_path, "stats"), SP_EXIT_WELL);
+    assert_said("sallyport_connections");
+    (void)unlink(config);
+    assert_int_equal(run_ctl(1, "stats"), SP_EXIT_UNWELL);
+    assert_said("cannot be read");
+    assert_said("--socket PATH");
+    stop_server();
 }
 
 static void an_unknown_command_is_usage(void **state)
@@ -234,7 +277,8 @@ int main(void)
         cmocka_unit_test(a_command_that_is_refused_exits_1_with_its_words),
         cmocka_unit_test(nobody_there_exits_1_and_names_the_socket),
         cmocka_unit_test(no_socket_configured_exits_1_and_says_so),
-        cmocka_unit_test(a_bad_configuration_exits_1_with_its_line),
+        cmocka_unit_test(a_configuration_with_other_faults_still_says_where_the_socket_is),
+        cmocka_unit_test(a_configuration_that_does_not_say_where_exits_1_with_its_line),
         cmocka_unit_test(an_unknown_command_is_usage),
     };
 
