@@ -6,6 +6,8 @@ import socket
 import time
 
 from sp_rig.pki import Authority
+from sp_rig.proxy import command
+from test_fault_clock import Clock
 
 SPN = "HTTP/origin.corp.test"              # a name that resolves, and keys that no other test uses
 
@@ -172,6 +174,36 @@ def test_a_key_that_was_changed_since(w):
     w.realm.kadmin("cpw -randkey " + SPN)
     faults = ill(findings(w, config), "KDC and keytab about HTTP/origin.corp.test")
     assert "export the keytab anew" in faults[0]["remedy"]
+
+
+def test_an_account_of_the_service_that_has_expired(w):
+    config = healthy(w)
+    w.realm.kadmin("modprinc -pwexpire yesterday " + SPN)
+    try:                                   # a password's age says nothing about tickets for the service
+        found = findings(w, config)
+        assert all(f["well"] for f in found), [f for f in found if not f["well"]]
+        w.realm.kadmin("modprinc -pwexpire never -expire yesterday " + SPN)
+        faults = ill(findings(w, config), "KDC and keytab about HTTP/origin.corp.test", "expired")
+        assert "expiry" in faults[0]["remedy"] and "keytab" not in faults[0]["remedy"], faults
+    finally:
+        w.realm.kadmin("modprinc -pwexpire never -expire never " + SPN)
+
+
+def test_a_clock_that_the_kdc_does_not_take(w):
+    config = healthy(w)
+    with open(w.realm.krb5_conf) as f:
+        text = f.read().replace("[libdefaults]", "[libdefaults]\n    kdc_timesync = 0")
+    strict, clock = os.path.join(w.folder, "strict.krb5.conf"), Clock(w)
+    with open(strict, "w") as f:
+        f.write(text)
+    clock.set(420)
+    env = dict(w.environment(), KRB5_CONFIG=strict)
+    for name, value in clock.environment.items():
+        env[name] = ":".join(filter(None, (env.get(name), value))) if name.endswith("_OPTIONS") else value
+    _, out, _ = command(w.binary, ["doctor", "-c", config.write(), "--json"], env)
+    faults = [f for f in json.loads(out)["findings"] if "KDC and keytab" in f["what"]]
+    assert len(faults) == 1 and not faults[0]["well"] and "Clock skew" in faults[0]["state"], out
+    assert "NTP" in faults[0]["remedy"] and "keytab" not in faults[0]["remedy"], faults
 
 
 def test_keys_of_rc4_alone(w):

@@ -16,6 +16,9 @@
 #define PRINCIPALS_ASKED 8u /* a doctor's visit shall end */
 #define OFFSET_WARN_S    60
 
+static const char clock_remedy[] =
+    "set the clock by NTP: tickets are refused when clocks differ by more than clockskew";
+
 struct visit {
     struct sp_auth_config *config;
     struct sp_gss_keys *keys;
@@ -236,15 +239,30 @@ static void find_clock(struct visit *visit, krb5_context krb5)
         return;
     (void)snprintf(state, sizeof state, "%d s %s the KDC's",
                    (int)(seconds < 0 ? -seconds : seconds), seconds > 0 ? "behind" : "ahead of");
-    find(visit, seconds < OFFSET_WARN_S && seconds > -OFFSET_WARN_S, "clock", state,
-         "set the clock by NTP: tickets are refused when clocks differ by more than clockskew");
+    find(visit, seconds < OFFSET_WARN_S && seconds > -OFFSET_WARN_S, "clock", state, clock_remedy);
 }
 
-/* AD knows a service's name as an SPN, not as somebody who logs in: that is no fault. */
+/* AD knows a service's name as an SPN, not as somebody who logs in: that is no fault. Nor is the
+ * age of its password: tickets for the service are given out all the same. */
 static bool says_nothing(krb5_error_code code)
 {
     return code == KRB5KDC_ERR_C_PRINCIPAL_UNKNOWN || code == KRB5KDC_ERR_CLIENT_REVOKED ||
-           code == KRB5KDC_ERR_POLICY;
+           code == KRB5KDC_ERR_POLICY || code == KRB5KDC_ERR_KEY_EXP;
+}
+
+static const char *remedy_for(krb5_error_code code)
+{
+    switch (code) {
+    case KRB5KRB_AP_ERR_BAD_INTEGRITY:
+    case KRB5KDC_ERR_PREAUTH_FAILED:
+    case KRB5_PREAUTH_FAILED:
+        return "the key was changed after the keytab was written: export the keytab anew";
+    case KRB5KRB_AP_ERR_SKEW:
+    case KRB5_KDCREP_SKEW: return clock_remedy;
+    default:
+        return "look for the account in the realm (its expiry, its ciphers) and at the KDC's log: "
+               "clients may get no ticket for it either";
+    }
 }
 
 /* False: no KDC answers, and asking on would only wait. */
@@ -267,8 +285,7 @@ static bool examine_with_kdc(struct visit *visit, krb5_context krb5, const char 
              "not needed to accept tickets, but clients need it: check krb5.conf and DNS for the "
              "realm's KDCs");
     else
-        find(visit, false, what, words,
-             "the key was changed after the keytab was written: export the keytab anew");
+        find(visit, false, what, words, remedy_for(code));
     if (code == 0 && !*clock_known) {
         find_clock(visit, krb5);
         *clock_known = true;
