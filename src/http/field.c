@@ -244,6 +244,15 @@ bool sp_http_via_has(const struct sp_http_head *head, struct sp_span pseudonym)
     return false;
 }
 
+bool sp_http_is_pseudonym(struct sp_span s)
+{
+    const char *colon = s.len > 0 ? memchr(s.base, ':', s.len) : NULL;
+    size_t name = colon != NULL ? (size_t)(colon - s.base) : s.len;
+
+    return sp_http_is_token(sp_span_of(s.base, name)) &&
+           (colon == NULL || sp_http_all(sp_span_of(colon + 1, s.len - name - 1), SP_CHAR_DIGIT));
+}
+
 bool sp_http_max_forwards(const struct sp_http_request *request, uint64_t *left_out)
 {
     const struct sp_http_field *field = sp_http_find(&request->head, SP_FIELD_MAX_FORWARDS);

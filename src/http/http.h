@@ -152,6 +152,8 @@ enum sp_err sp_http_parse_response(struct sp_http_parser *parser, struct sp_span
 const struct sp_http_field *sp_http_find(const struct sp_http_head *head, enum sp_http_field_id id);
 /* Some hop in Via calls itself by our pseudonym: the message has been here before. */
 bool sp_http_via_has(const struct sp_http_head *head, struct sp_span pseudonym);
+/* May be told from others there: a token, with a port or without (RFC 9110 7.6.3). */
+bool sp_http_is_pseudonym(struct sp_span s);
 /* Every protocol in the Upgrade field of a 101 was in that of the request, and there is one (RFC
  * 9110 7.8). */
 bool sp_http_upgrade_was_offered(struct sp_span offer, struct sp_span chosen);

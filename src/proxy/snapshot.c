@@ -195,6 +195,18 @@ static bool read_listens(struct sp_proxy_snapshot *snapshot, struct sp_config_fa
     return well;
 }
 
+/* With any other name Via is malformed, and a request that comes back to us is not known again. */
+static bool read_via(struct sp_proxy_snapshot *snapshot, struct sp_config_faults *faults)
+{
+    snapshot->via = sp_span_cstr(snapshot->forward->via);
+    if (snapshot->via.len == 0 || sp_http_is_pseudonym(snapshot->via))
+        return true;
+    sp_config_fault(faults, sp_config_one(snapshot->config, "forward"), "via",
+                    "`via`: \"%s\" cannot stand in a Via field: one word, such as proxy.corp.test",
+                    snapshot->forward->via);
+    return false;
+}
+
 static bool compile_policy(struct sp_proxy_snapshot *snapshot, const struct sp_addr *admin,
                            struct sp_config_faults *faults)
 {
@@ -227,7 +239,6 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
     snapshot->config = sp_config_ref(config);
     snapshot->limits = sp_config_one(config, "limits")->options;
     snapshot->forward = sp_config_one(config, "forward")->options;
-    snapshot->via = sp_span_cstr(snapshot->forward->via);
     snapshot->http_limits = (struct sp_http_limits){
         .head_size = snapshot->limits->header_size,
         .fields = (size_t)snapshot->limits->header_count,
@@ -236,6 +247,7 @@ struct sp_proxy_snapshot *sp_proxy_snapshot_new(struct sp_config *config,
 
     /* Each part adds its own faults, so that one run of `check` shows them all. */
     well = read_listens(snapshot, faults);
+    well = read_via(snapshot, faults) && well;
     well = compile_policy(snapshot, admin, faults) && well;
     snapshot->plan = sp_auth_plan_new(config, find, owner, log, faults);
     if (!well || snapshot->plan == NULL) {

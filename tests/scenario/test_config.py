@@ -48,7 +48,8 @@ def test_an_unknown_block_is_named_with_file_and_line(w):
 def test_bad_values_are_named_with_file_and_line(w):
     for section, key, bad in (("limits", "header_size", "lots"), ("cache", "ttl", "5 parsecs"), ("limits", "header_count", 0), ("cache", "refresh", 300),
                               ("guard", "window", "-5m"), ("protect", "destinations", ["10.0.0.0/99"]), ("protect", "ports", ["80-"]),
-                              ("forward", "x_forwarded_for", "perhaps"), ("log", "format", "xml"), ("log", "level", "loud")):
+                              ("forward", "x_forwarded_for", "perhaps"), ("forward", "via", "Corporate Proxy"), ("forward", "via", "a,b"),
+                              ("log", "format", "xml"), ("log", "level", "loud")):
         config = w.config()
         values = dict(getattr(config, section))
         values[key] = bad

@@ -170,6 +170,18 @@ static void a_request_that_was_here_before_is_known_by_its_via(void **state)
     assert_true(sp_http_via_has(&request.head, SP_SPAN_LIT("door"))); /* behind an open quote */
 }
 
+static void a_name_for_via_is_one_word(void **state)
+{
+    static const char *const well[] = {"sallyport", "proxy.corp.test:3128", "a_b-c"};
+    static const char *const ill[] = {"", "a b", "a,b", "a\"b", "(a)", "a:b", ":80", "[::1]:80"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof well / sizeof *well; i++)
+        assert_true(sp_http_is_pseudonym(sp_span_cstr(well[i])));
+    for (size_t i = 0; i < sizeof ill / sizeof *ill; i++)
+        assert_false(sp_http_is_pseudonym(sp_span_cstr(ill[i])));
+}
+
 static void an_answer_goes_on_without_its_hop(void **state)
 {
     (void)state;
@@ -457,6 +469,7 @@ int main(void)
         cmocka_unit_test(max_forwards_goes_down_for_options_and_trace),
         cmocka_unit_test(expect_goes_on_from_http_1_1_alone),
         cmocka_unit_test(a_request_that_was_here_before_is_known_by_its_via),
+        cmocka_unit_test(a_name_for_via_is_one_word),
         cmocka_unit_test(an_answer_goes_on_without_its_hop),
         cmocka_unit_test(an_answer_without_a_date_gets_the_time_it_came),
         cmocka_unit_test(an_answer_of_unknown_length_goes_out_chunked_or_to_the_end),
