@@ -24,7 +24,7 @@ static const bool may_enter[][SP_SESSION_CLOSED + 1] = {
                             [SP_SESSION_CLOSED] = true},
     [SP_SESSION_DRAINING] =
         {[SP_SESSION_WAITING] = true, [SP_SESSION_LINGERING] = true, [SP_SESSION_CLOSED] = true},
-    [SP_SESSION_TUNNEL] = {[SP_SESSION_CLOSED] = true},
+    [SP_SESSION_TUNNEL] = {[SP_SESSION_LINGERING] = true, [SP_SESSION_CLOSED] = true},
     [SP_SESSION_LINGERING] = {[SP_SESSION_CLOSED] = true},
 };
 

@@ -3,8 +3,10 @@
  * idle tunnel costs its structs and no more.
  *
  * Half-close goes through: when one side ends its direction, the other is told so, and what comes
- * back still flows (RFC 9110 9.3.6). The tunnel ends when both directions have ended, at an error,
- * or when nothing moves for too long. */
+ * back still flows (RFC 9110 9.3.6). An end that takes no more ends the direction to it alone: what
+ * it said before, as a server does that answers early and closes, still goes on. The tunnel ends
+ * when both directions have ended, when an end cannot be read, or when nothing moves for too long.
+ */
 #include "proxy/proxy_priv.h"
 
 #include <stdlib.h>
@@ -17,10 +19,17 @@ struct flow {
     struct sp_pipe *pipe;   /* only while bytes are in it */
     uint64_t moved;
     bool ended; /* `from` has sent its last byte */
-    bool shut;  /* and `to` has been told */
+    bool shut;  /* and `to` has been told, or hears no more */
 };
 
-enum flow_result { FLOW_DONE, FLOW_WAIT_SOURCE, FLOW_WAIT_SINK, FLOW_YIELD, FLOW_FAILED };
+enum flow_result {
+    FLOW_DONE,
+    FLOW_WAIT_SOURCE,
+    FLOW_WAIT_SINK,
+    FLOW_YIELD,
+    FLOW_FAILED, /* the source cannot be read, or there is no memory */
+    FLOW_UNHEARD /* the sink takes no more */
+};
 
 struct sp_tunnel {
     struct sp_session *session;
@@ -38,6 +47,13 @@ struct sp_tunnel {
     char text[];
 };
 
+/* One end is dead. */
+static void hurry(struct sp_tunnel *t)
+{
+    if (t->idle_ms > DEAD_END_MS)
+        t->idle_ms = DEAD_END_MS;
+}
+
 /* ---- one direction ---- */
 
 static enum flow_result write_pending(struct sp_tunnel *t, struct flow *flow)
@@ -50,7 +66,7 @@ static enum flow_result write_pending(struct sp_tunnel *t, struct flow *flow)
     if (err == SP_ERR_AGAIN)
         return FLOW_WAIT_SINK;
     if (err != SP_OK)
-        return FLOW_FAILED;
+        return FLOW_UNHEARD;
     flow->moved += written;
     sp_buf_consume(flow->pending, written);
     if (flow->pending->len == 0)
@@ -66,7 +82,7 @@ static enum flow_result splice_out(struct sp_tunnel *t, struct flow *flow)
     if (err == SP_ERR_AGAIN)
         return FLOW_WAIT_SINK;
     if (err != SP_OK)
-        return FLOW_FAILED;
+        return FLOW_UNHEARD;
     flow->moved += written;
     if (flow->pipe->filled == 0)
         sp_pipe_give(t->session->proxy->loop, &flow->pipe);
@@ -127,11 +143,22 @@ static enum flow_result move(struct sp_tunnel *t, struct flow *flow)
         flow->shut = true;
         if (t->up.shut && t->down.shut)
             return FLOW_DONE; /* the close that follows tells it */
-        return sp_stream_shutdown(flow->to) == SP_OK ? FLOW_DONE : FLOW_FAILED;
+        return sp_stream_shutdown(flow->to) == SP_OK ? FLOW_DONE : FLOW_UNHEARD;
     }
     if (sp_stream_can_splice(flow->from) && sp_stream_can_splice(flow->to))
         return splice_in(t, flow);
     return read_pending(t, flow);
+}
+
+/* Nobody hears what goes this way any more: it is dropped, and nothing more is read for it. What
+ * comes the other way does not wait for its reader as long as a living end may. */
+static void stop(struct sp_tunnel *t, struct flow *flow)
+{
+    sp_slab_return(t->session->proxy, flow->pending);
+    sp_pipe_give(t->session->proxy->loop, &flow->pipe);
+    flow->ended = true;
+    flow->shut = true;
+    hurry(t);
 }
 
 static enum flow_result flow_run(struct sp_tunnel *t, struct flow *flow)
@@ -142,7 +169,9 @@ static enum flow_result flow_run(struct sp_tunnel *t, struct flow *flow)
         if (flow->shut)
             return FLOW_DONE;
         result = move(t, flow);
-        if (result != FLOW_DONE)
+        if (result == FLOW_UNHEARD)
+            stop(t, flow);
+        else if (result != FLOW_DONE)
             return result;
     }
     return flow->shut ? FLOW_DONE : FLOW_YIELD;
@@ -150,10 +179,15 @@ static enum flow_result flow_run(struct sp_tunnel *t, struct flow *flow)
 
 /* ---- both ---- */
 
-static void end(struct sp_tunnel *t, enum sp_reason reason)
+/* A client that has not ended its direction may be sending: closed at once, it would be reset, and
+ * lose what it has yet to read. */
+static void end(struct sp_tunnel *t)
 {
-    t->record.reason = reason;
-    sp_session_close(t->session); /* frees t */
+    struct sp_session *session = t->session;
+
+    t->record.reason = SP_REASON_OK;
+    sp_tunnel_free(&session->tunnel);
+    sp_session_linger(session);
 }
 
 /* What this direction waits for, added to the wants of its two ends. */
@@ -181,7 +215,7 @@ void sp_tunnel_run(struct sp_tunnel *t)
     unsigned target = 0;
 
     if (up == FLOW_FAILED || down == FLOW_FAILED || (t->up.shut && t->down.shut)) {
-        end(t, SP_REASON_OK);
+        end(t);
         return;
     }
     if (up == FLOW_YIELD || down == FLOW_YIELD)
@@ -204,8 +238,8 @@ static void on_again(struct sp_soon *soon)
  * living end may. */
 static void end_is_dead(struct sp_tunnel *t, const struct flow *towards)
 {
-    if (!towards->shut && t->idle_ms > DEAD_END_MS)
-        t->idle_ms = DEAD_END_MS;
+    if (!towards->shut)
+        hurry(t);
     sp_tunnel_run(t);
 }
 
@@ -239,7 +273,8 @@ void sp_tunnel_timed_out(struct sp_tunnel *t)
 
 void sp_tunnel_cut(struct sp_tunnel *t)
 {
-    end(t, SP_REASON_TIMEOUT);
+    t->record.reason = SP_REASON_TIMEOUT;
+    sp_session_close(t->session); /* frees t */
 }
 
 /* ---- life ---- */

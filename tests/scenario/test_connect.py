@@ -1,12 +1,17 @@
 """Tunnels: early data, half-close both ways, resets, bulk, and what is refused."""
 
+import fcntl
 import hashlib
 import os
+import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 
 from common import ALICE, BOB, ECHO, Gone, ask, challenged, closed, expect, login, own, passed, request, stays_open
+from sp_rig import space
 from sp_rig.procs import wait_until
 
 TARGET = "odd.corp.test:443"
@@ -126,6 +131,32 @@ def test_a_reset_by_either_side_ends_the_tunnel_and_leaks_nothing(w):
         c.read(1)
         c.reset()
     wait_until("sockets are back to %d" % before, lambda: p.descriptors("socket") <= before + 1, 5 * w.patience)
+
+
+def test_what_a_target_said_arrives_although_it_hears_no_more(w):
+    """It answers before it has read all and closes: what the client still sends meets a reset."""
+    p = w.start()
+    said = os.urandom(300000)
+    with socket.create_server((space.ADDRESSES["other"], 443)) as listener:
+        for _ in range(5):
+            with tunnel(w, target="%s:443" % space.ADDRESSES["other"]) as c:
+                c.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                target, _ = listener.accept()
+                with target:
+                    target.sendall(said)
+                    wait_until("all of it is with the proxy", lambda: unsent(target) == 0, 5 * w.patience)
+                    target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                for _ in range(20):
+                    c.send(b"more" * 1000)
+                    time.sleep(0.005)
+                assert c.read(len(said)) == said
+                closed(c, 5 * w.patience)
+    p.last(method="CONNECT", status=200, reason="ok")
+
+
+def unsent(connection):
+    """Bytes that the other side has not taken."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, b"\0" * 4))[0]
 
 
 def test_an_idle_tunnel_ends_after_tunnel_idle_timeout(w):
