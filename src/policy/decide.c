@@ -148,12 +148,14 @@ struct match {
 static bool match_at(struct sp_walk *walk, uint32_t number, struct match *match)
 {
     const struct sp_rule *rule = &walk->policy->rules[number];
-    const unsigned sure = SP_FIT_SURE | SP_FIT_ADDRESS;
+    const unsigned sure = SP_FIT_SURE | SP_FIT_ADDRESS | SP_FIT_EMBEDDED;
     unsigned groups = fits_in(walk, SP_DIM_GROUPS, number);
     unsigned where = fits_in(walk, SP_DIM_WHERE, number);
 
     if (!port_fits(rule, walk->query->port) || !method_fits(rule, walk->query->method) ||
         !hours_fit(walk, rule))
+        return false;
+    if (where == SP_FIT_EMBEDDED && rule->action == SP_RULE_ALLOW)
         return false;
     if (groups == SP_FIT_CHECK) {
         if (!sp_lookup_in_groups(walk, number))
@@ -284,6 +286,16 @@ static struct sp_policy_decision decide_by_rules(struct sp_walk *walk)
     return decide_all(walk);
 }
 
+static bool is_own(const struct sp_walk *walk, const struct sp_addr *addr)
+{
+    return sp_own_is(&walk->policy->own, addr, walk->query->port);
+}
+
+static bool is_protected(const struct sp_walk *walk, const struct sp_addr *addr)
+{
+    return sp_networks_have(&walk->policy->protected, addr);
+}
+
 struct sp_policy_decision sp_policy_decide(const struct sp_policy *policy,
                                            const struct sp_policy_query *query)
 {
@@ -293,8 +305,11 @@ struct sp_policy_decision sp_policy_decide(const struct sp_policy *policy,
     walk.query = query;
     walk.addr = query->addr != NULL ? query->addr : query->literal;
     walk.tm_known = false;
-    if (walk.addr != NULL && sp_own_is(&policy->own, walk.addr, query->port))
+    walk.has_embedded = walk.addr != NULL && sp_addr_embedded(walk.addr, &walk.embedded);
+    if ((walk.addr != NULL && is_own(&walk, walk.addr)) ||
+        (walk.has_embedded && is_own(&walk, &walk.embedded)))
         return deny(why_own, "");
-    walk.is_protected = walk.addr != NULL && sp_networks_have(&policy->protected, walk.addr);
+    walk.is_protected = (walk.addr != NULL && is_protected(&walk, walk.addr)) ||
+                        (walk.has_embedded && is_protected(&walk, &walk.embedded));
     return policy->rules_len == 0 ? decide_without_rules(&walk) : decide_by_rules(&walk);
 }

@@ -72,6 +72,8 @@ static void find_where(struct sp_walk *walk)
         add(walk, SP_DIM_WHERE, &where->with_network, SP_FIT_MAYBE);
     else
         add_networks(walk, SP_DIM_WHERE, &where->networks, walk->addr, SP_FIT_ADDRESS);
+    if (walk->has_embedded)
+        add_networks(walk, SP_DIM_WHERE, &where->networks, &walk->embedded, SP_FIT_EMBEDDED);
 }
 
 /* ---- who ---- */

@@ -10,6 +10,8 @@ enum sp_fit {
     SP_FIT_ADDRESS = 2, /* sure, by a network that holds the address: the rule lifts protect */
     SP_FIT_MAYBE = 4,   /* it depends on what is not known yet */
     SP_FIT_CHECK = 8,   /* it is to be looked up: sp_lookup_in_groups */
+    SP_FIT_EMBEDDED =
+        16, /* sure for a rule that denies: a network holds the IPv4 address that addr leads to */
 };
 
 struct sp_fitting {
@@ -19,10 +21,10 @@ struct sp_fitting {
     enum sp_fit fit;
 };
 
-/* A name has at most 127 labels, networks 129 lengths. A user may be in any number of groups that
- * rules name; past this number they are looked up rule by rule. */
+/* A name has at most 127 labels, networks 129 lengths, 33 of them of IPv4. A user may be in any
+ * number of groups that rules name; past this number they are looked up rule by rule. */
 #define SP_GROUPS_MAX   96
-#define SP_FITTINGS_MAX (1 + 1 + 127 + 129 + 1 + 2 + (SP_GROUPS_MAX + 1) + 130)
+#define SP_FITTINGS_MAX (1 + 1 + 127 + 129 + 33 + 1 + 2 + (SP_GROUPS_MAX + 1) + 130)
 
 enum sp_dimension { SP_DIM_WHERE, SP_DIM_USERS, SP_DIM_GROUPS, SP_DIM_FROM };
 #define SP_DIMENSIONS (SP_DIM_FROM + 1)
@@ -32,8 +34,10 @@ struct sp_walk {
     const struct sp_policy *policy;
     const struct sp_policy_query *query;
     const struct sp_addr *addr; /* resolved, or written in the target; NULL: not known */
-    bool is_protected;          /* addr is in protect.destinations */
-    struct tm tm;               /* of the query's time */
+    struct sp_addr embedded;    /* the IPv4 address that addr leads to */
+    bool has_embedded;
+    bool is_protected; /* addr, or what it leads to, is in protect.destinations */
+    struct tm tm;      /* of the query's time */
     bool tm_known;
     struct sp_fitting fittings[SP_FITTINGS_MAX];
     size_t fittings_len;

@@ -1,7 +1,7 @@
 /* Network addresses and networks: parsing, printing, containing. Pure values; any thread. IPv4 is
- * kept as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). NAT64 (64:ff9b::/96) and 6to4 (2002::/16) addresses
- * are left as the IPv6 addresses they are: whether they lead to an IPv4 host is the network's
- * business, and a network named in the configuration can cover them. */
+ * kept as ::ffff:a.b.c.d (RFC 4291 2.5.5.2). NAT64 and 6to4 addresses are left as the IPv6
+ * addresses they are, for whether they lead to an IPv4 host is the network's business; who has to
+ * keep people from one asks for what is embedded too. */
 #include "util/addr.h"
 
 #include "util/span.h"
@@ -49,6 +49,30 @@ bool sp_addr_is_unspecified(const struct sp_addr *addr)
     size_t prefix = sp_addr_is_v4(addr) ? sizeof(v4_prefix) : 0;
 
     return memcmp(addr->ip + prefix, zeros, sizeof(zeros) - prefix) == 0;
+}
+
+/* Within 64:ff9b:1::/48 the network chooses the prefix (RFC 8215); nearly all choose 96 bits, after
+ * which the address stands at the end (RFC 6052 2.2). 2002:a.b.c.d::/48 is RFC 3056. */
+bool sp_addr_embedded(const struct sp_addr *addr, struct sp_addr *v4_out)
+{
+    static const uint8_t compatible[12];
+    static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
+    static const uint8_t local_nat64[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
+    const uint8_t *four = NULL;
+
+    bool is_compatible = memcmp(addr->ip, compatible, sizeof(compatible)) == 0 &&
+                         (addr->ip[12] | addr->ip[13]) != 0; /* :: and ::1 are themselves */
+
+    if (is_compatible || memcmp(addr->ip, nat64, sizeof(nat64)) == 0 ||
+        memcmp(addr->ip, local_nat64, sizeof(local_nat64)) == 0)
+        four = addr->ip + 12;
+    else if (addr->ip[0] == 0x20 && addr->ip[1] == 0x02)
+        four = addr->ip + 2;
+    if (four == NULL)
+        return false;
+    *v4_out = (struct sp_addr){.port = addr->port};
+    set_v4(v4_out, four);
+    return true;
 }
 
 enum sp_err sp_addr_from_sockaddr(struct sp_addr *addr, const struct sockaddr *sa)

@@ -30,6 +30,10 @@ bool sp_addr_same_socket(const struct sp_addr *a, const struct sp_addr *b);
 bool sp_addr_is_loopback(const struct sp_addr *addr);
 /* 0.0.0.0 or ::, which for a listener is every address of the machine. */
 bool sp_addr_is_unspecified(const struct sp_addr *addr);
+/* The IPv4 address that an IPv6 one leads to where the network has a translator or a tunnel:
+ * IPv4-compatible (::/96), 6to4 (2002::/16) and NAT64 (64:ff9b::/96, 64:ff9b:1::/48). False: it
+ * carries none, or is IPv4. */
+bool sp_addr_embedded(const struct sp_addr *addr, struct sp_addr *v4_out);
 enum sp_err sp_addr_from_sockaddr(struct sp_addr *addr, const struct sockaddr *sa) SP_MUST_CHECK;
 /* Returns the length to give to bind(2) or connect(2). */
 socklen_t sp_addr_to_sockaddr(const struct sp_addr *addr, struct sockaddr_storage *ss_out);

@@ -48,6 +48,49 @@ static void protect_keeps_its_defaults_without_rules(void **state)
     fixture_close(&f);
 }
 
+/* A translator on the way would take them there. */
+static void an_ipv4_address_within_an_ipv6_one_is_kept_from_as_well(void **state)
+{
+    static const char *const inside[] = {"64:ff9b::127.0.0.1",   "64:ff9b::a9fe:a9fe",
+                                         "64:ff9b:1::127.0.0.1", "2002:7f00:1::1",
+                                         "2002:a9fe:a9fe::",     "::127.0.0.1",
+                                         "64:ff9b::0.0.0.0",     "64:ff9b:1:2:3:4:7f00:1"};
+    static const char *const outside[] = {"64:ff9b::203.0.113.7", "2002:cb00:7107::1",
+                                          "2001:db8::7f00:1", "64:ff9b:2::7f00:1"};
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f, "", NULL, 0);
+    for (size_t i = 0; i < sizeof(inside) / sizeof(inside[0]); i++) {
+        ASSERT_VERDICT(&f, DENY, .user = "alice", .host = "www.test", .addr = inside[i]);
+        ASSERT_VERDICT(&f, DENY, .host = inside[i]);
+    }
+    for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++)
+        ASSERT_VERDICT(&f, ALLOW, .user = "alice", .host = "www.test", .addr = outside[i]);
+    fixture_close(&f);
+}
+
+static void rules_that_deny_see_an_embedded_address_and_rules_that_allow_do_not(void **state)
+{
+    struct fixture f;
+
+    (void)state;
+    fixture_open(&f,
+                 "rule \"no\" { action = \"deny\" to = {\"10.0.0.0/8\"} }\n"
+                 "rule \"inside\" { action = \"allow\" to = {\"192.168.0.0/16\", "
+                 "\"127.0.0.0/8\"} }\n"
+                 "rule \"six\" { action = \"allow\" to = {\"64:ff9b::/96\"} }\n",
+                 NULL, 0);
+    ASSERT_VERDICT(&f, DENY, .user = "a", .host = "www.test", .addr = "64:ff9b::10.1.2.3");
+    ASSERT_VERDICT(&f, DENY, .user = "a", .host = "2002:a01:203::1");
+    ASSERT_VERDICT(&f, DENY, .user = "a", .host = "www.test", .addr = "2002:c0a8:1::1");
+    ASSERT_VERDICT(&f, ALLOW, .user = "a", .host = "www.test", .addr = "64:ff9b::192.168.0.1");
+    /* who names the very network lifts protect for it, as anywhere */
+    ASSERT_VERDICT(&f, ALLOW, .user = "a", .host = "www.test", .addr = "64:ff9b::127.0.0.1");
+    ASSERT_VERDICT(&f, DENY, .user = "a", .host = "www.test", .addr = "2002:7f00:1::1");
+    fixture_close(&f);
+}
+
 static void the_first_rule_that_matches_decides(void **state)
 {
     struct fixture f;
@@ -364,6 +407,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_rules_every_known_user_may_pass),
         cmocka_unit_test(protect_keeps_its_defaults_without_rules),
+        cmocka_unit_test(an_ipv4_address_within_an_ipv6_one_is_kept_from_as_well),
+        cmocka_unit_test(rules_that_deny_see_an_embedded_address_and_rules_that_allow_do_not),
         cmocka_unit_test(the_first_rule_that_matches_decides),
         cmocka_unit_test(with_rules_none_matching_denies),
         cmocka_unit_test(a_suffix_matches_its_domain_and_all_below_and_no_lookalike),

@@ -212,9 +212,40 @@ static void a_socket_is_an_address_a_scope_and_a_port(void **state)
     assert_false(sp_addr_same_socket(&a, &b));
 }
 
+static void what_an_ipv6_address_leads_to_is_told(void **state)
+{
+    static const struct {
+        const char *six, *four; /* NULL: nowhere */
+    } cases[] = {
+        {"64:ff9b::10.1.2.3", "10.1.2.3"},
+        {"64:ff9b:1:ffff::10.1.2.3", "10.1.2.3"},
+        {"2002:a01:203:4::5", "10.1.2.3"},
+        {"::10.1.2.3", "10.1.2.3"},
+        {"::", NULL},
+        {"::1", NULL},
+        {"::ffff:10.1.2.3", NULL}, /* is IPv4 */
+        {"10.1.2.3", NULL},
+        {"64:ff9b::1:10.1.2.3", NULL},
+        {"2001:db8::10.1.2.3", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sp_addr six, four, found;
+
+        assert_int_equal(sp_addr_parse_ip(&six, sp_span_cstr(cases[i].six)), SP_OK);
+        assert_int_equal(sp_addr_embedded(&six, &found), cases[i].four != NULL);
+        if (cases[i].four == NULL)
+            continue;
+        assert_int_equal(sp_addr_parse_ip(&four, sp_span_cstr(cases[i].four)), SP_OK);
+        assert_true(sp_addr_same_ip(&four, &found));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_an_ipv6_address_leads_to_is_told),
         cmocka_unit_test(a_socket_is_an_address_a_scope_and_a_port),
         cmocka_unit_test(loopback_and_unspecified_addresses_are_told_in_either_family),
         cmocka_unit_test(addresses_that_other_parsers_read_otherwise_are_refused),
