@@ -5,7 +5,6 @@
 #include "util/span.h"
 #include "util/text.h"
 
-#include <errno.h>
 #include <stdlib.h>
 
 /* What compiling needs at hand. */
@@ -281,17 +280,8 @@ static bool tables_lack_memory(const struct sp_policy *p)
 
 static void collect_own(struct compiling *c, const struct sp_addr *listeners, size_t listeners_len)
 {
-    enum sp_err err = sp_own_collect(&c->policy->own, listeners, listeners_len);
-
-    if (err == SP_ERR_NOMEM)
+    if (sp_own_collect(&c->policy->own, listeners, listeners_len) != SP_OK)
         c->no_memory = true;
-    if (err != SP_ERR_IO)
-        return;
-    sp_config_fault(c->faults, c->block, NULL,
-                    "this machine's addresses cannot be listed (%s), so the proxy's own listeners "
-                    "cannot be kept from being destinations",
-                    strerror(errno));
-    c->wrong++;
 }
 
 struct sp_policy *sp_policy_compile(const struct sp_config *config, const struct sp_addr *listeners,

@@ -1,5 +1,6 @@
 /* One decision: which rules fit, in order, and what the first of them says. Any thread; no lock, no
- * allocation, no clock but the query's.
+ * allocation, no clock but the query's, and no system call but where a target has the port of our
+ * own wildcard listener (own.c).
  *
  * The walk leaps from one rule that stands in a fitting list of every dimension to the next, so its
  * cost follows the number of rules that nearly fit, not the number of rules.

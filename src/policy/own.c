@@ -1,72 +1,68 @@
 /* The proxy's own listeners, the admin page's among them, which are never a destination: a request
- * to them would come back in, with the proxy's address as its client. Collected at compile time; an
- * address that the machine gets later is not known until the next reload. */
+ * to them would come back in, with the proxy's address as its client. Which addresses are the
+ * machine's own is the kernel's to say, at the time of the question: one that another node hands
+ * over may have come a moment ago. It is asked only where a listener has the port and a wildcard.
+ */
 #include "policy/policy_priv.h"
 
-#include <ifaddrs.h>
+#include <errno.h>
 #include <stdlib.h>
-
-static size_t count(const struct ifaddrs *list)
-{
-    size_t len = 0;
-
-    for (; list != NULL; list = list->ifa_next)
-        len++;
-    return len;
-}
-
-static enum sp_err collect_local(struct sp_own *own)
-{
-    struct ifaddrs *list = NULL;
-    enum sp_err err = SP_OK;
-
-    if (getifaddrs(&list) != 0)
-        return SP_ERR_IO;
-    own->local = calloc(count(list) + 1, sizeof(*own->local));
-    if (own->local == NULL)
-        err = SP_ERR_NOMEM;
-    for (const struct ifaddrs *at = list; err == SP_OK && at != NULL; at = at->ifa_next) {
-        struct sp_addr *addr = &own->local[own->local_len];
-
-        if (at->ifa_addr != NULL && sp_addr_from_sockaddr(addr, at->ifa_addr) == SP_OK)
-            own->local_len++;
-    }
-    freeifaddrs(list);
-    return err;
-}
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum sp_err sp_own_collect(struct sp_own *own, const struct sp_addr *listeners,
                            size_t listeners_len)
 {
-    bool unspecified = false;
-
     own->listeners = calloc(listeners_len + 1, sizeof(*listeners));
     if (own->listeners == NULL)
         return SP_ERR_NOMEM;
-    for (size_t i = 0; i < listeners_len; i++) {
+    for (size_t i = 0; i < listeners_len; i++)
         own->listeners[i] = listeners[i];
-        unspecified = unspecified || sp_addr_is_unspecified(&listeners[i]);
-    }
     own->listeners_len = listeners_len;
-    return unspecified ? collect_local(own) : SP_OK;
+    return SP_OK;
 }
 
 void sp_own_fini(struct sp_own *own)
 {
     free(own->listeners);
-    free(own->local);
-    *own = (struct sp_own){.local = NULL};
+    *own = (struct sp_own){.listeners = NULL};
 }
 
-static bool is_local(const struct sp_own *own, const struct sp_addr *addr)
+/* Where a datagram to the address would leave from; no packet is sent. 0, or errno. */
+static int find_source(int fd, const struct sp_addr *addr, struct sp_addr *source)
 {
+    struct sockaddr_storage ss;
+    socklen_t len = sp_addr_to_sockaddr(addr, &ss);
+
+    if (connect(fd, (struct sockaddr *)&ss, len) != 0)
+        return errno;
+    len = sizeof(ss);
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
+        return errno;
+    return sp_addr_from_sockaddr(source, (struct sockaddr *)&ss) == SP_OK ? 0 : EINVAL;
+}
+
+/* No way leads there, so none leads here. After any other failure nobody knows. */
+static bool is_unreachable(int error)
+{
+    return error == ENETUNREACH || error == EHOSTUNREACH || error == EAFNOSUPPORT;
+}
+
+/* Only what goes to the machine itself leaves from the very address that it goes to. Where that
+ * cannot be found out, it is taken for ours: nobody is let in for want of a descriptor. */
+static bool is_local(const struct sp_addr *addr)
+{
+    struct sp_addr source;
+    int fd, error;
+
     if (sp_addr_is_loopback(addr))
         return true;
-    for (size_t i = 0; i < own->local_len; i++) {
-        if (sp_addr_same_ip(&own->local[i], addr))
-            return true;
-    }
-    return false;
+    fd = socket(sp_addr_is_v4(addr) ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return !is_unreachable(errno);
+    error = find_source(fd, addr, &source);
+    (void)close(fd);
+    return error == 0 ? sp_addr_same_ip(&source, addr) : !is_unreachable(error);
 }
 
 /* A connect to the unspecified address goes to this machine's loopback, so it is all its own
@@ -80,7 +76,7 @@ bool sp_own_is(const struct sp_own *own, const struct sp_addr *addr, uint16_t po
             continue;
         if (sp_addr_is_unspecified(addr) || sp_addr_same_ip(listener, addr))
             return true;
-        if (sp_addr_is_unspecified(listener) && is_local(own, addr))
+        if (sp_addr_is_unspecified(listener) && is_local(addr))
             return true;
     }
     return false;

@@ -151,8 +151,6 @@ static inline bool sp_week_has(const struct sp_week *week, const struct tm *tm)
 struct sp_own {
     struct sp_addr *listeners;
     size_t listeners_len;
-    struct sp_addr *local; /* this machine's, when a listener is on the unspecified address */
-    size_t local_len;
 };
 
 enum sp_err sp_own_collect(struct sp_own *own, const struct sp_addr *listeners,

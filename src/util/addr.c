@@ -58,10 +58,9 @@ bool sp_addr_embedded(const struct sp_addr *addr, struct sp_addr *v4_out)
     static const uint8_t compatible[12];
     static const uint8_t nat64[12] = {0, 0x64, 0xff, 0x9b};
     static const uint8_t local_nat64[6] = {0, 0x64, 0xff, 0x9b, 0, 1};
-    const uint8_t *four = NULL;
-
     bool is_compatible = memcmp(addr->ip, compatible, sizeof(compatible)) == 0 &&
                          (addr->ip[12] | addr->ip[13]) != 0; /* :: and ::1 are themselves */
+    const uint8_t *four = NULL;
 
     if (is_compatible || memcmp(addr->ip, nat64, sizeof(nat64)) == 0 ||
         memcmp(addr->ip, local_nat64, sizeof(local_nat64)) == 0)
