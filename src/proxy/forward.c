@@ -54,8 +54,7 @@ static void close_upstream(struct sp_exchange *x)
     sp_upstream_close(&x->upstream, true);
 }
 
-/* A client that was told neither a length nor chunks takes a clean end for the body's. */
-static bool ends_by_close(const struct sp_exchange *x)
+bool sp_exchange_ends_by_close(const struct sp_exchange *x)
 {
     return x->down_ready && !x->down.chunked && x->response.head.body.kind != SP_BODY_LENGTH;
 }
@@ -64,7 +63,6 @@ static enum sp_step cut(struct sp_exchange *x, enum sp_reason reason)
 {
     x->reason = reason;
     x->session->last = true;
-    x->session->broken = ends_by_close(x);
     close_upstream(x);
     sp_session_close(x->session); /* x is gone */
     return SP_STEP_WAIT;

@@ -222,7 +222,6 @@ struct sp_session {
     uint32_t chain;      /* the ordinal of the 407 chain's first; 0: none is under way */
     bool first;          /* nothing has been served yet */
     bool last;           /* closes after this exchange */
-    bool broken;         /* the answer is not whole, and a clean end would say it is */
 };
 
 void sp_session_accepted(void *owner,
@@ -394,6 +393,9 @@ enum sp_step sp_exchange_step_forwarding(struct sp_exchange *exchange);
 void sp_exchange_upstream_ready(struct sp_exchange *exchange, unsigned events);
 /* No answer's head is being read any more. */
 void sp_exchange_return_parser(struct sp_exchange *exchange);
+/* The client of an answer that is under way was told neither a length nor chunks, and takes a clean
+ * end for the body's. */
+bool sp_exchange_ends_by_close(const struct sp_exchange *exchange);
 
 /* answer.c */
 /* What the access line will say; it points into the session, the exchange, its identity and its

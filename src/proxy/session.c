@@ -449,6 +449,7 @@ void sp_session_accepted(void *owner, const struct sp_accepted *accepted)
 void sp_session_close(struct sp_session *session)
 {
     struct sp_proxy *proxy = session->proxy;
+    bool reset = session->exchange != NULL && sp_exchange_ends_by_close(session->exchange);
 
     if (session->state == SP_SESSION_CLOSED)
         return;
@@ -463,7 +464,7 @@ void sp_session_close(struct sp_session *session)
     sp_http_body_fini(&session->unread);
     sp_timer_stop(&session->timer);
     sp_soon_cancel(&session->next);
-    sp_stream_close(&session->client, session->broken);
+    sp_stream_close(&session->client, reset);
     forget_unused(session);
     sp_slab_return(proxy, &session->out);
     sp_tls_server_unref(&session->tls);

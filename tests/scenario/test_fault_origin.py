@@ -1,6 +1,8 @@
 """Origins that break off at every possible point: no client ever takes a part for the whole, and nothing of it stays."""
 
 import contextlib
+import signal
+import threading
 import time
 
 from before import as_before, brief
@@ -61,6 +63,34 @@ def test_an_answer_cut_after_every_byte_is_never_taken_for_whole(w):
                     plan[:] = [((head + body)[:at], by)]
                     judge(name, at, by, head, body, content, got(w, request("GET", origin.url, auth=ALICE)))
         assert origin.connections == len(origin.heads), "an answer that broke off was asked for again"
+
+
+def test_an_answer_that_we_give_up_on_does_not_end_like_a_whole_one(w):
+    """Its origin falls silent in the middle: after response_timeout, and at the end of a drain. An HTTP/1.0 client has nothing but
+    the reset to tell it."""
+    over = threading.Event()
+
+    def behave(sock, head):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n")
+        over.wait()
+        return "close"
+    for ends_by_drain in (False, True):
+        config = brief(w, response_timeout="1h" if ends_by_drain else "1s")
+        config.top["shutdown_timeout"] = "500ms"
+        p = w.start(config)
+        with Rogue(behave) as origin, w.wire() as c:
+            c.send(request("GET", origin.url, auth=ALICE, version="HTTP/1.0"))
+            assert expect(c.head(), 200).version == "HTTP/1.1" and c.read(5) == b"short"
+            if ends_by_drain:
+                p.proc.send(signal.SIGTERM)
+            try:
+                raise AssertionError("ended like a whole one, behind %r" % c.read_to_end())
+            except Gone:
+                pass
+        p.last(status=200, reason="timeout")
+        assert p.stop() == 0
+        w._proxies.remove(p)
+    over.set()
 
 
 def test_an_origin_that_closes_before_it_was_asked_is_502(w):
