@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+/* The room for a head that goes on, in heads that came: of a field "a:" four bytes came, its end
+ * included, and nine are asked for. */
+#define HEAD_GROWTH 3
+
 /* ---- parsers of answers: lent only while a head comes, so that few serve all ---- */
 
 static bool lend_parser(struct sp_exchange *x)
@@ -127,7 +131,8 @@ static enum sp_err write_request_head(struct sp_exchange *x)
     if (snapshot->forward->x_forwarded_for)
         forward.forwarded_for = sp_span_cstr(sp_addr_ip_text(&x->session->client_addr, client));
     if (upstream->out.base == NULL &&
-        sp_slab_lend(x->session->proxy, &upstream->out, x->request.head.size + SLAB_SIZE) != SP_OK)
+        sp_slab_lend(x->session->proxy, &upstream->out,
+                     HEAD_GROWTH * x->request.head.size + SLAB_SIZE) != SP_OK)
         return SP_ERR_NOMEM;
     return sp_http_write_request(&upstream->out, &x->request, &forward);
 }
@@ -203,8 +208,8 @@ static enum sp_err put_response_head(struct sp_exchange *x, const struct sp_http
     struct sp_session *s = x->session;
 
     if (s->out.base == NULL &&
-        sp_slab_lend(s->proxy, &s->out, x->epoch->snapshot->http_limits.head_size + SLAB_SIZE) !=
-            SP_OK)
+        sp_slab_lend(s->proxy, &s->out,
+                     HEAD_GROWTH * x->epoch->snapshot->http_limits.head_size + SLAB_SIZE) != SP_OK)
         return SP_ERR_NOMEM;
     return sp_http_write_response(&s->out, &x->response, forward);
 }

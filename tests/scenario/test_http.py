@@ -7,6 +7,7 @@ import time
 from email.utils import parsedate_to_datetime
 
 from common import ALICE, BOB, ECHO, Gone, ask, basic, challenged, closed, expect, login, own, passed, request, stays_open, took
+from test_hostile import Rogue
 
 ODD = "http://odd.corp.test"
 
@@ -337,6 +338,21 @@ def test_an_origin_that_binds_by_ntlm_gets_a_connection_of_its_own(w):
 def test_repeated_fields_stay_apart(w):
     w.start()
     assert passed(ask(w, ODD + "/cookies", auth=ALICE)).all("Set-Cookie") == ["a=1", "b=2"]
+
+
+def test_as_many_fields_as_the_limit_allows_pass_both_ways(w):
+    config = w.config()
+    config.limits = {"header_count": 10000, "header_size": "64k"}
+    w.start(config)
+    few_bytes = b"".join(b"%c:\r\n" % (b"abcdefg"[n % 7]) for n in range(9000))
+
+    def behave(sock, head):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n" + few_bytes + b"\r\nok")
+    with Rogue(behave) as origin, w.wire() as c:
+        c.send(b"GET %s HTTP/1.1\r\nHost: x\r\nProxy-Authorization: %s\r\n%s\r\n" % (origin.url.encode(), ALICE.encode(), few_bytes))
+        answer = passed(c.answer())
+        assert answer.body == b"ok" and len(answer.all("a")) == 9000 // 7 + 1
+        assert origin.heads[0].lower().count(b"\na:") == 9000 // 7 + 1
 
 
 def test_x_forwarded_for_is_left_alone_or_appended(w):
