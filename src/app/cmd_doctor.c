@@ -4,6 +4,7 @@
 
 #include "admin/admin_options.h"
 #include "app/bind.h"
+#include "app/doctor_files.h"
 #include "app/offline.h"
 #include "app/print.h"
 #include "util/span.h"
@@ -25,6 +26,7 @@ struct visit {
     const char *backend;
     unsigned ill;
     pid_t running; /* the proxy that answers at admin.socket; 0: none */
+    uid_t running_uid;
 };
 
 static void tell(struct visit *v, bool well, const char *what, const char *state,
@@ -131,6 +133,7 @@ static void examine_process(struct visit *v, const struct sp_config *config, con
     fd = connect_to(admin->socket);
     if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0) {
         v->running = peer.pid;
+        v->running_uid = peer.uid;
         tell_running(v, path);
     } else if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED)) {
         tell(v, true, "running proxy", "none: nobody answers at admin.socket", NULL);
@@ -142,6 +145,26 @@ static void examine_process(struct visit *v, const struct sp_config *config, con
     }
     if (fd >= 0)
         (void)close(fd);
+}
+
+/* ---- the files ---- */
+
+static void tell_file(void *owner, bool well, const char *what, const char *state,
+                      const char *remedy)
+{
+    tell(owner, well, what, state, remedy);
+}
+
+static void examine_files(struct visit *v, const struct sp_config *config, const char *path)
+{
+    const struct sp_app_doctor_files question = {.config = config,
+                                                 .path = path,
+                                                 .is_running = v->running != 0,
+                                                 .running_uid = v->running_uid,
+                                                 .tell = tell_file,
+                                                 .owner = v};
+
+    sp_app_doctor_files(&question);
 }
 
 /* ---- the listeners ---- */
@@ -235,6 +258,7 @@ static void examine(struct visit *v, const char *path)
     examine_config(v, &offline, path);
     if (well) {
         examine_process(v, offline.config, path);
+        examine_files(v, offline.config, path);
         examine_listeners(v, offline.snapshot);
         examine_backends(v, &offline);
     }
@@ -257,10 +281,11 @@ const struct sp_app_command sp_cmd_doctor = {
     .name = "doctor",
     .summary = "Look at everything that logins rest on, with a remedy for each fault",
     .usage = "[-c FILE] [--json]",
-    .help = "One line a thing: the configuration, listeners and certificates, keytabs, DNS, the\n"
-            "KDC, each directory server. Nothing is changed. Run it as the user that sallyport\n"
-            "runs as, or as root.\n\n"
-            "  --json   one JSON object, with the list \"findings\"\n",
+    .help =
+        "One line a thing: the configuration, whether the user that sallyport runs as can open\n"
+        "its files, listeners and certificates, keytabs, DNS, the KDC, each directory server.\n"
+        "Nothing is changed. Run it as the user that sallyport runs as, or as root.\n\n"
+        "  --json   one JSON object, with the list \"findings\"\n",
     .flags = flags,
     .run = run,
 };

@@ -1,8 +1,11 @@
 """`sallyport doctor`: all well on the rig, and each fault made and found, with its remedy."""
 
+import grp
 import json
 import os
+import re
 import socket
+import subprocess
 import time
 
 from sp_rig.pki import Authority
@@ -241,3 +244,61 @@ def test_usage(w):
     for words in (("more",), ("--frob",)):
         status, out, err = w.command("doctor", *words)
         assert status == 2 and out == "" and err.startswith("sallyport doctor: "), (status, out, err)
+
+
+def for_group(path, mode=0o640):
+    """As an administrator leaves it who knows that the proxy runs as nobody."""
+    os.chown(path, 0, grp.getgrnam("nogroup").gr_gid)
+    os.chmod(path, mode)
+
+
+def test_root_looks_with_the_eyes_of_the_user(w):
+    """A secret, a keytab and a folder that root can open, and the user that the proxy becomes cannot; and a log that it cannot write."""
+    config = healthy(w)
+    keytab = config.backends["corp-krb5"]["keytab"]
+    config.top["user"] = "nobody"
+    config.log["access"] = config.log["error"] = "-"
+    path = config.write()
+    secret, backends = os.path.join(config.folder, "ldap.secret"), os.path.join(config.folder, "backends")
+    for folder in (w.folder, config.folder, w.realm.folder):
+        os.chmod(folder, 0o755)
+    for_group(keytab)
+    os.chown(secret, 0, 0)
+    os.chmod(secret, 0o600)
+
+    def as_it_stands():
+        return json.loads(w.command("doctor", "-c", path, "--json")[1])["findings"]
+    faults = ill(as_it_stands(), "file for user nobody", "ldap.secret cannot be read by user nobody: Permission denied")
+    assert len(faults) == 1 and re.fullmatch(r"chgrp nogroup \S*ldap\.secret && chmod g\+r \S*ldap\.secret", faults[0]["remedy"]), faults
+    subprocess.run(faults[0]["remedy"], shell=True, check=True)
+    found = as_it_stands()
+    assert all(f["well"] for f in found), [f for f in found if not f["well"]]
+    assert "can be opened" in one(found, "files for user nobody")["state"]
+    os.chmod(keytab, 0o600)
+    ill(as_it_stands(), "file for user nobody", keytab)
+    for_group(keytab)
+    for_group(backends, 0o700)
+    faults = ill(as_it_stands(), "file for user nobody", "at the folder " + backends)
+    assert all(re.fullmatch(r"chgrp nogroup \S*backends && chmod g\+x \S*backends", f["remedy"]) for f in faults), faults
+    os.chmod(backends, 0o755)
+    config.log["error"] = os.path.join(config.folder, "error.log")
+    with open(path, "w") as f:
+        f.write(config.text())
+    ill(as_it_stands(), "file for user nobody", "error.log cannot be written")
+
+
+def test_a_name_that_is_an_alias(w):
+    """Browsers ask for a ticket to the name at the end of a CNAME: the keytab has it, or the finding is the fault."""
+    config, real = healthy(w), "HTTP/alias-of.corp.test"
+    w.names.known["alias-of.corp.test"] = w.names.known["origin.corp.test"]
+    w.names.aliases = {"alias.corp.test": "alias-of.corp.test"}
+    try:
+        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("alias", "HTTP/alias.corp.test"))
+        faults = ill(findings(w, config), "DNS about alias.corp.test", "an alias of alias-of.corp.test, so many browsers ask for %s; the keytab lacks it" % real)
+        assert len(faults) == 1 and "A record of its own" in faults[0]["remedy"], faults
+        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("aliases", "HTTP/alias.corp.test", real))
+        found = findings(w, config)
+        assert all(f["well"] for f in found) and "the keytab has it" in one(found, "DNS about alias.corp.test")["state"], found
+    finally:
+        w.names.aliases = {}
+        del w.names.known["alias-of.corp.test"]
