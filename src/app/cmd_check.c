@@ -3,6 +3,7 @@
 #include "app/command.h"
 
 #include "app/load.h"
+#include "log/log.h"
 #include "stats/stats.h"
 #include "util/hash.h"
 
@@ -61,6 +62,7 @@ static enum sp_exit run(const struct sp_app_args *args)
         fprintf(stderr, "sallyport check: no random numbers, or no memory\n");
         return SP_EXIT_UNWELL;
     }
+    sp_log_set_level(SP_LOG_ERROR); /* what it comes to is told below, and nothing else */
     sp_app_loader_init(&loader, args->config);
     sp_config_faults_init(&faults);
     well = is_well(&loader, &faults);
