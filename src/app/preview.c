@@ -1,5 +1,6 @@
-/* Asking the rules about a place without going there. The order is the proxy's: first what can be
- * decided before a 407, then with the person known, each address of a name on its own. */
+/* Asking the rules about a place without going there. The order is the proxy's, by the same calls
+ * (proxy/exchange_auth.c): first what can be decided before a 407, then with the person known, each
+ * address of a name on its own. */
 #include "app/preview.h"
 
 #include "net/resolve.h"
@@ -75,11 +76,12 @@ struct preview {
     struct sp_soon soon;
 };
 
-static struct sp_policy_decision decide(const struct preview *p, const struct sp_policy_who *who,
-                                        const struct sp_addr *addr)
+static struct sp_policy_query query_of(const struct preview *p, const struct sp_policy_who *who,
+                                       const struct sp_addr *addr)
 {
     const struct sp_http_request *request = &p->question.target->request;
-    const struct sp_policy_query query = {
+
+    return (struct sp_policy_query){
         .who = who,
         .client = p->question.client,
         .host = request->target.host,
@@ -90,6 +92,12 @@ static struct sp_policy_decision decide(const struct preview *p, const struct sp
         .addr = addr,
         .wall_ms = sp_clock_wall_ms(&sp_clock_system),
     };
+}
+
+static struct sp_policy_decision decide(const struct preview *p, const struct sp_policy_who *who,
+                                        const struct sp_addr *addr)
+{
+    const struct sp_policy_query query = query_of(p, who, addr);
 
     return sp_policy_decide(p->question.policy, &query);
 }
@@ -102,18 +110,12 @@ static void finish(struct preview *p)
     free(p);
 }
 
-/* May anybody go there, by one of these addresses? */
-static bool is_open(const struct preview *p, const struct sp_addr *addrs, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (decide(p, NULL, &addrs[i]).verdict == SP_POLICY_ALLOW)
-            return true;
-    return false;
-}
-
 static void decide_each(struct preview *p, const struct sp_addr *addrs, size_t len)
 {
-    bool open = is_open(p, addrs, len);
+    const struct sp_policy_query query = query_of(p, NULL, NULL);
+    const struct sp_addr *at;
+    bool open = sp_policy_decide_open(p->question.policy, &query, addrs, len, &at).verdict ==
+                SP_POLICY_ALLOW;
 
     for (size_t i = 0; i < len; i++) {
         struct sp_policy_decision d = decide(p, open ? NULL : p->question.who, &addrs[i]);

@@ -314,3 +314,25 @@ struct sp_policy_decision sp_policy_decide(const struct sp_policy *policy,
                         (walk.has_embedded && is_protected(&walk, &walk.embedded));
     return policy->rules_len == 0 ? decide_without_rules(&walk) : decide_by_rules(&walk);
 }
+
+struct sp_policy_decision sp_policy_decide_open(const struct sp_policy *policy,
+                                                const struct sp_policy_query *query,
+                                                const struct sp_addr *addrs, size_t len,
+                                                const struct sp_addr **at_out)
+{
+    struct sp_policy_query each = *query;
+    struct sp_policy_decision decision = {.verdict = SP_POLICY_ASK_USER, .rule = "", .why = ""};
+    bool ask_user = len == 0;
+
+    *at_out = NULL;
+    for (size_t i = 0; i < len; i++) {
+        each.addr = *at_out = &addrs[i];
+        decision = sp_policy_decide(policy, &each);
+        if (decision.verdict == SP_POLICY_ALLOW)
+            return decision;
+        ask_user = ask_user || decision.verdict != SP_POLICY_DENY;
+    }
+    if (ask_user)
+        decision.verdict = SP_POLICY_ASK_USER;
+    return decision;
+}

@@ -62,5 +62,13 @@ struct sp_policy_decision {
  * could pass; a host that is an address literal is decided at once, `addr` or not. */
 struct sp_policy_decision sp_policy_decide(const struct sp_policy *policy,
                                            const struct sp_policy_query *query);
+/* Where that said ASK_ADDRESS before anybody is asked who they are, and the name resolves to these
+ * (none: it does not): ALLOW, a rule without a user lets everybody go to *at_out; DENY, nobody may
+ * go to any of them; else ASK_USER, and then each address is decided on its own. *at_out is the
+ * address that the decision is about. `query` has no who and no addr. */
+struct sp_policy_decision sp_policy_decide_open(const struct sp_policy *policy,
+                                                const struct sp_policy_query *query,
+                                                const struct sp_addr *addrs, size_t len,
+                                                const struct sp_addr **at_out);
 
 #endif

@@ -8,11 +8,12 @@
 
 /* ---- rules ---- */
 
-static struct sp_policy_decision decide(const struct sp_exchange *x,
-                                        const struct sp_policy_who *who, const struct sp_addr *addr)
+static struct sp_policy_query query_of(const struct sp_exchange *x, const struct sp_policy_who *who,
+                                       const struct sp_addr *addr)
 {
     const struct sp_http_target *target = &x->request.target;
-    struct sp_policy_query query = {
+
+    return (struct sp_policy_query){
         .who = who,
         .client = &x->session->client_addr,
         .host = target->host,
@@ -23,6 +24,12 @@ static struct sp_policy_decision decide(const struct sp_exchange *x,
         .addr = addr,
         .wall_ms = x->times.wall_ms,
     };
+}
+
+static struct sp_policy_decision decide(const struct sp_exchange *x,
+                                        const struct sp_policy_who *who, const struct sp_addr *addr)
+{
+    const struct sp_policy_query query = query_of(x, who, addr);
 
     return sp_policy_decide(x->epoch->snapshot->policy, &query);
 }
@@ -89,16 +96,15 @@ static enum sp_step authenticate(struct sp_exchange *x)
 /* A rule that decides without a user depends on the address: each is decided on its own. */
 static enum sp_step open_by_address(struct sp_exchange *x, const struct sp_addr *addrs, size_t len)
 {
-    bool ask_user = len == 0;
+    const struct sp_policy_query query = query_of(x, NULL, NULL);
+    const struct sp_addr *at;
+    struct sp_policy_decision decision = sp_policy_decide_open(x->epoch->snapshot->policy, &query,
+                                                               addrs, len, &at);
 
-    for (size_t i = 0; i < len; i++) {
-        keep_decision(x, decide(x, NULL, &addrs[i]), &addrs[i]);
-        if (x->decision.verdict == SP_POLICY_ALLOW)
-            return pass_open(x);
-        if (x->decision.verdict != SP_POLICY_DENY)
-            ask_user = true;
-    }
-    return ask_user ? authenticate(x) : refuse_by_policy(x);
+    keep_decision(x, decision, at);
+    if (decision.verdict == SP_POLICY_ALLOW)
+        return pass_open(x);
+    return decision.verdict == SP_POLICY_DENY ? refuse_by_policy(x) : authenticate(x);
 }
 
 static void on_resolved(void *owner, const struct sp_resolved *resolved)

@@ -257,6 +257,48 @@ static void a_rule_without_authentication_decides_before_a_user_is_known(void **
     fixture_close(&f);
 }
 
+static void a_name_is_open_by_its_first_address_that_is_and_closed_when_all_are(void **state)
+{
+    static const struct {
+        const char *host, *addrs[2];
+        enum sp_policy_verdict verdict;
+        int at; /* -1: none */
+    } cases[] = {
+        {"deb.debian.test", {"127.0.0.1", OUT}, SP_POLICY_ALLOW, 1},
+        {"deb.debian.test", {OUT, "127.0.0.1"}, SP_POLICY_ALLOW, 0},
+        {"deb.debian.test", {"127.0.0.1", "127.0.0.2"}, SP_POLICY_DENY, 1},
+        {"www.test", {"192.0.2.9", "192.0.2.10"}, SP_POLICY_DENY, 1},
+        {"www.test", {OUT, "192.0.2.9"}, SP_POLICY_ASK_USER, 1},
+        {"www.test", {NULL}, SP_POLICY_ASK_USER, -1},
+    };
+    struct fixture f;
+
+    (void)state;
+    fixture_open(
+        &f,
+        "rule \"staff\" { action = \"allow\" groups = {\"staff\"} }\n"
+        "rule \"updates\" { action = \"allow\" to = {\".debian.test\"} authenticate = false }\n"
+        "rule \"no-lab\" { action = \"deny\" to = {\"192.0.2.0/24\"} authenticate = false }\n",
+        NULL, 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sp_addr client = addr_of("10.1.1.1"), addrs[2];
+        const struct sp_policy_query query = {.client = &client,
+                                              .host = sp_span_cstr(cases[i].host),
+                                              .port = 80,
+                                              .method = SP_SPAN_LIT("GET"),
+                                              .wall_ms = MONDAY_NOON};
+        const struct sp_addr *at;
+        size_t len = 0;
+
+        for (; len < 2 && cases[i].addrs[len] != NULL; len++)
+            addrs[len] = addr_of(cases[i].addrs[len]);
+        assert_int_equal(sp_policy_decide_open(f.policy, &query, addrs, len, &at).verdict,
+                         cases[i].verdict);
+        assert_ptr_equal(at, cases[i].at < 0 ? NULL : &addrs[cases[i].at]);
+    }
+    fixture_close(&f);
+}
+
 static void a_denial_of_everybody_stands_before_later_rules_without_authentication(void **state)
 {
     struct fixture f;
@@ -418,6 +460,7 @@ int main(void)
         cmocka_unit_test(only_a_rule_that_names_the_port_lifts_it),
         cmocka_unit_test(a_denial_nobody_escapes_needs_no_user),
         cmocka_unit_test(a_rule_without_authentication_decides_before_a_user_is_known),
+        cmocka_unit_test(a_name_is_open_by_its_first_address_that_is_and_closed_when_all_are),
         cmocka_unit_test(a_denial_of_everybody_stands_before_later_rules_without_authentication),
         cmocka_unit_test(users_and_groups_must_both_match),
         cmocka_unit_test(clients_methods_and_hours_narrow_a_rule),
