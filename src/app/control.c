@@ -38,6 +38,8 @@ static void on_flush(void *owner, struct sp_span user)
 
 #define WHY_CHAINS 10                  /* of the last ones */
 #define READ_SIZE  ((size_t)64 * 1024) /* for one who follows, in one go */
+#define READ_MAX \
+    16u /* decisions: for each the legs before it may be looked up (docs/internals/trace.md) */
 
 /* Lines on their way to somebody who asked. */
 struct telling {
@@ -75,7 +77,7 @@ static void on_follow_read(void *owner, void *follow, struct sp_buf *words)
     bool more = true;
 
     (void)owner;
-    while (more && telling.well && words->len < READ_SIZE) {
+    for (unsigned i = 0; more && telling.well && words->len < READ_SIZE && i < READ_MAX; i++) {
         uint64_t lost = sp_trace_follow_lost(follow);
 
         if (lost > 0 && sp_app_decision_write_lost(words, lost) != SP_OK)

@@ -125,25 +125,31 @@ static int compare(const void *left, const void *right)
     return a->record->ordinal < b->record->ordinal ? -1 : a->record->ordinal > b->record->ordinal;
 }
 
-static enum sp_err tell(struct sp_trace_book *book, const struct chains *chains, uint32_t before,
+/* In their order, and gone. */
+static void tell_pieces(struct pieces *pieces, sp_decision_cb each, void *owner)
+{
+    qsort(pieces->items, pieces->len, sizeof(*pieces->items), compare);
+    for (size_t i = 0; i < pieces->len; i++) {
+        struct sp_decision d;
+
+        sp_trace_record_read(pieces->items[i].record, &d);
+        each(owner, &d);
+        free(pieces->items[i].record);
+    }
+    free(pieces->items);
+}
+
+static enum sp_err tell(struct sp_trace_book *book, const struct chains *chains,
                         sp_decision_cb each, void *owner)
 {
     struct pieces pieces = {
-        .chains = chains, .before = before, .max = chains->len * SP_TRACE_CHAIN_MAX};
+        .chains = chains, .before = UINT32_MAX, .max = chains->len * SP_TRACE_CHAIN_MAX};
 
     pieces.items = calloc(pieces.max, sizeof(*pieces.items));
     if (pieces.items == NULL)
         return SP_ERR_NOMEM;
     sp_trace_book_scan(book, gather, &pieces);
-    qsort(pieces.items, pieces.len, sizeof(*pieces.items), compare);
-    for (size_t i = 0; i < pieces.len; i++) {
-        struct sp_decision d;
-
-        sp_trace_record_read(pieces.items[i].record, &d);
-        each(owner, &d);
-        free(pieces.items[i].record);
-    }
-    free(pieces.items);
+    tell_pieces(&pieces, each, owner);
     return pieces.no_memory ? SP_ERR_NOMEM : SP_OK;
 }
 
@@ -152,8 +158,13 @@ void sp_trace_find_legs(struct sp_trace_book *book, uint64_t conn, uint32_t firs
 {
     struct chain chain = {.conn = conn, .first = first};
     const struct chains one = {&chain, 1, 1};
+    struct pieces pieces = {.chains = &one, .before = ordinal, .max = SP_TRACE_CHAIN_MAX};
 
-    (void)tell(book, &one, ordinal, each, owner); /* without memory they are missing */
+    pieces.items = calloc(pieces.max, sizeof(*pieces.items));
+    if (pieces.items == NULL)
+        return; /* without memory they are missing */
+    sp_trace_book_scan_conn(book, conn, gather, &pieces);
+    tell_pieces(&pieces, each, owner);
 }
 
 enum sp_err sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_t max,
@@ -173,7 +184,7 @@ enum sp_err sp_trace_find(struct sp_trace_book *book, struct sp_span word, size_
     sp_trace_book_scan(book, look, &search);
     for (size_t i = 0; i < SP_TRACE_CLASSES && err == SP_ERR_NOT_FOUND; i++) {
         if (search.found[i].len > 0)
-            err = tell(book, &search.found[i], UINT32_MAX, each, owner);
+            err = tell(book, &search.found[i], each, owner);
     }
     free(items);
     return err;

@@ -53,12 +53,23 @@ static void scan_ring(struct sp_trace_book *book, struct sp_trace_ring *ring, un
     }
 }
 
+static void scan_worker(struct sp_trace_book *book, unsigned worker, sp_trace_record_cb each,
+                        void *owner)
+{
+    scan_ring(book, &book->workers[worker].telling, worker, each, owner);
+    scan_ring(book, &book->workers[worker].plain, worker, each, owner);
+}
+
 void sp_trace_book_scan(struct sp_trace_book *book, sp_trace_record_cb each, void *owner)
 {
-    for (unsigned i = 0; i < book->workers_len; i++) {
-        scan_ring(book, &book->workers[i].telling, i, each, owner);
-        scan_ring(book, &book->workers[i].plain, i, each, owner);
-    }
+    for (unsigned i = 0; i < book->workers_len; i++)
+        scan_worker(book, i, each, owner);
+}
+
+void sp_trace_book_scan_conn(struct sp_trace_book *book, uint64_t conn, sp_trace_record_cb each,
+                             void *owner)
+{
+    scan_worker(book, (unsigned)((conn - 1) % book->workers_len), each, owner);
 }
 
 /* ---- life ---- */

@@ -98,6 +98,9 @@ struct sp_trace_book {
 typedef void (*sp_trace_record_cb)(void *owner, const struct sp_trace_record *record,
                                    unsigned worker);
 void sp_trace_book_scan(struct sp_trace_book *book, sp_trace_record_cb each, void *owner);
+/* The same of the one worker that has that connection. */
+void sp_trace_book_scan_conn(struct sp_trace_book *book, uint64_t conn, sp_trace_record_cb each,
+                             void *owner);
 
 /* ---- word.c: what people ask about ---- */
 
