@@ -5,7 +5,7 @@ import socket
 import struct
 import threading
 
-A, AAAA = 1, 28
+A, CNAME, AAAA = 1, 5, 28
 NOERROR, SERVFAIL, NXDOMAIN = 0, 2, 3
 TRUNCATED = 0x0200
 
@@ -13,6 +13,8 @@ TRUNCATED = 0x0200
 class NameServer:
     """Answers from `known` (name -> addresses). Names in `failing` get SERVFAIL, those in `silent` nothing, those in `garbled` bytes
     that are no answer, those in `truncated` the word that it did not fit (and TCP is not served)."""
+
+    aliases = {}                               # name -> the name that a CNAME gives in its place
 
     def __init__(self, known, address="127.0.0.1", port=53, ttl=1):
         self.known = dict(known)
@@ -53,12 +55,21 @@ class NameServer:
             return self._message(packet, NOERROR | TRUNCATED, question, [])
         if name in self.failing:
             return self._message(packet, SERVFAIL, question, [])
+        if name in self.aliases:
+            return self._alias(packet, question, kind, self.aliases[name])
         if name not in self.known:
             return self._message(packet, NXDOMAIN, question, [])
         family = {A: socket.AF_INET, AAAA: socket.AF_INET6}.get(kind)
         found = [socket.inet_pton(family, a) for a in self.known[name]
                  if family is not None and (":" in a) == (family == socket.AF_INET6)]
         return self._message(packet, NOERROR, question, [(kind, data) for data in found])
+
+    def _alias(self, packet, question, kind, real):
+        name = b"".join(bytes([len(label)]) + label.encode() for label in real.split(".")) + b"\0"
+        addresses = [socket.inet_aton(a) for a in self.known[real] if kind == A and ":" not in a]
+        answers = [b"\xc0\x0c" + struct.pack("!HHIH", CNAME, 1, self.ttl, len(name)) + name]
+        answers += [name + struct.pack("!HHIH", A, 1, self.ttl, len(a)) + a for a in addresses]
+        return packet[:2] + struct.pack("!HHHHH", 0x8580, 1, len(answers), 0, 0) + question + b"".join(answers)
 
     def _message(self, packet, code, question, answers):
         head = packet[:2] + struct.pack("!HHHHH", 0x8580 | code, 1, len(answers), 0, 0)
