@@ -21,6 +21,19 @@ static bool copy_text(char *out, size_t cap, const char *text)
     return true;
 }
 
+/* An address, with its zone where it has one, or a name as the DNS has it. */
+static bool is_host(struct sp_span host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.base[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              (c != '\0' && strchr("-._:%", c) != NULL)))
+            return false;
+    }
+    return host.len > 0;
+}
+
 static enum sp_err take_host(struct sp_ldap_uri *uri, const LDAPURLDesc *url, const char **why_out)
 {
     struct sp_span host = sp_span_cstr(url->lud_host != NULL ? url->lud_host : "");
@@ -30,6 +43,10 @@ static enum sp_err take_host(struct sp_ldap_uri *uri, const LDAPURLDesc *url, co
         host = sp_span_of(host.base + 1, host.len - 2);
     if (host.len == 0 || host.len >= sizeof(uri->host)) {
         *why_out = "it names no host";
+        return SP_ERR_INVALID;
+    }
+    if (!is_host(host)) {
+        *why_out = "its host is neither a name nor an address";
         return SP_ERR_INVALID;
     }
     memcpy(uri->host, host.base, host.len);

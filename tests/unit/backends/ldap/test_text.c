@@ -239,7 +239,10 @@ static void uris_are_read_and_bad_ones_refused(void **state)
                                       "ldap://",
                                       "ldaps://dc1:99999",
                                       "ldap://dc1/dc=test",
-                                      "ldap://dc1/??sub"};
+                                      "ldap://dc1/??sub",
+                                      "ldaps://proxy@dc1",
+                                      "ldaps://dc1 dc2",
+                                      "ldaps://dc1%0adc2"};
     struct sp_ldap_uri uri;
     const char *why;
 
