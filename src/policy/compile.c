@@ -21,7 +21,7 @@ static void bad(struct compiling *c, const char *option, const char *value, cons
 {
     char shown[128];
 
-    sp_config_fault(c->faults, c->block, option, "%s: \"%s\" is %s", option,
+    sp_config_fault(c->faults, c->block, option, "%s: \"%s\": %s", option,
                     sp_text_safe(sp_span_cstr(value), shown, sizeof(shown)), why);
     c->wrong++;
 }
