@@ -3,6 +3,7 @@
  * and, of certificates, to the log. Main thread. */
 #include "app/server_priv.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -147,14 +148,18 @@ static void add_certificates(const struct sp_server *server, struct sp_overview 
 
 static void add_missing(struct sp_overview *o, const char *option, const char *path, int missing)
 {
+    bool closed = missing == EACCES;
     struct sp_overview_trouble *t = add(
         o, false,
-        "What was read from it before goes on serving, but the next start, or "
-        "reload, fails. Put it back.");
+        closed ? "What was read from it before goes on serving, but a reload is refused: let the "
+                 "user that sallyport runs as read it."
+               : "What was read from it before goes on serving, but the next start, or "
+                 "reload, fails. Put it back.");
 
     if (t == NULL)
         return;
-    (void)snprintf(t->what, sizeof(t->what), "The file of %s is not there any more", option);
+    (void)snprintf(t->what, sizeof(t->what), "The file of %s is %s", option,
+                   closed ? "closed to the proxy's user" : "not there any more");
     (void)snprintf(t->detail, sizeof(t->detail), "%s: %s", path, strerror(missing));
 }
 
@@ -241,12 +246,12 @@ void sp_server_troubles(const struct sp_server *server, struct sp_overview *o)
 
 /* ---- for the metrics ---- */
 
-static void sample_file(struct sp_stats_samples *samples, const char *option, const char *path,
-                        bool current)
+/* Nobody knows what stands where the user that we run as may not look: no sample. */
+static void sample_file(struct sp_stats_samples *samples, const char *const *labels, bool current,
+                        int missing)
 {
-    const char *const labels[] = {"key", option, "file", path, NULL};
-
-    sp_stats_sample(samples, labels, current ? 1 : 0);
+    if (missing != EACCES)
+        sp_stats_sample(samples, labels, current && missing == 0 ? 1 : 0);
 }
 
 /* Two blocks may name one file with the same key: one series. */
@@ -268,15 +273,18 @@ static void list_files(void *owner, struct sp_stats_samples *samples)
     struct sp_auth_file watched;
     struct sp_app_file once;
 
-    for (size_t i = 0; sp_app_files_get(server->files, i, &once); i++)
+    for (size_t i = 0; sp_app_files_get(server->files, i, &once); i++) {
+        const char *const labels[] = {"key", once.named->option->name, "file", once.named->path,
+                                      NULL};
+
         if (!is_repeated(server->files, i, once.named))
-            sample_file(samples, once.named->option->name, once.named->path,
-                        !once.changed && once.missing == 0);
+            sample_file(samples, labels, !once.changed, once.missing);
+    }
     for (size_t i = 0; sp_auth_plan_file(plan, i, &watched); i++) {
         const char *const labels[] = {"key",  watched.option, "backend", watched.backend,
                                       "file", watched.path,   NULL};
 
-        sp_stats_sample(samples, labels, !watched.refused && watched.missing == 0 ? 1 : 0);
+        sample_file(samples, labels, !watched.refused, watched.missing);
     }
 }
 

@@ -14,6 +14,7 @@ from test_basic import hashed
 from test_connect import tunnel
 from test_fault_log import fill, small_disk
 from test_metrics import families, value
+from test_privileges import for_nobody
 
 VOID = {"meta", "br", "hr", "img", "input", "link", "path", "rect", "line"}
 
@@ -377,6 +378,23 @@ def test_files_that_are_not_what_serves_are_told_and_counted(w):
         mend(path[key][0], good)
         assert w.command("ctl", "reload", "-c", p.path)[0] == 0
         says(w, p, "All is well")
+
+
+def test_a_folder_that_is_closed_to_the_proxys_user_is_no_missing_file(w):
+    """Debian's /etc/ssl/private: read at the start by root, and not even to be looked at later."""
+    config = for_nobody(w)
+    config.top["user"] = "nobody"
+    folder = os.path.join(config.folder, "private")
+    os.makedirs(folder)
+    keys = {name: shutil.copy(path, folder) for name, path in (("tls_certificate", w.certificate), ("tls_key", w.key))}
+    os.chmod(folder, 0o700)
+    config.listens.append(("10.99.0.1:3143", dict(keys, offer=["basic"])))
+    p = w.start(config)
+    says(w, p, "The file of tls_key is closed to the proxy's user")
+    page = status_page(p)
+    assert "not there any more" not in page.said and "Permission denied" in page.said and "reload" in page.said, page.said
+    time.sleep(1.5 * w.patience)           # looked at again
+    assert current(p, "tls_key") == {}, "what cannot be seen is neither current nor not"
 
 
 def test_a_log_that_cannot_be_written_is_told(w):
