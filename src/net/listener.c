@@ -20,8 +20,6 @@
 /* Failed greetings that are told of in a while: strangers could fill the log with them. */
 #define TOLD_MAX      20
 #define TOLD_WHILE_MS 10000
-/* Connections under their deadline at once; the owner counts only what it has been given. */
-#define GREETINGS_MAX 4096
 
 struct sp_listener {
     struct sp_watch watch;
@@ -235,13 +233,25 @@ static bool must_send_header(const struct sp_listen *listen, const struct sp_add
     return false;
 }
 
+/* Whoever is silent would else keep all others out until the deadline. Those who mean it are
+ * through long before they are the oldest. */
+static void give_up_oldest(struct sp_listener *listener)
+{
+    struct greeting *oldest = sp_container_of(listener->greetings.next, struct greeting, link);
+    bool tls = oldest->state == GREETING_TLS;
+
+    greeting_failed(oldest, tls ? "tls_handshake_failed" : "proxy_header_refused",
+                    "slower than those that came later, and there are too many");
+}
+
 static void greet(struct sp_listener *listener, struct sp_stream *stream,
                   const struct sp_addr *client, const struct sp_addr *local, bool proxied)
 {
-    struct greeting *greeting = NULL;
+    struct greeting *greeting;
 
-    if (listener->greetings_len < GREETINGS_MAX)
-        greeting = calloc(1, sizeof(*greeting));
+    if (listener->greetings_len >= listener->options.greetings_max)
+        give_up_oldest(listener);
+    greeting = calloc(1, sizeof(*greeting));
     if (greeting == NULL) {
         sp_stream_close(&stream, true);
         return;

@@ -49,7 +49,9 @@ typedef void (*sp_accepted_cb)(void *owner, const struct sp_accepted *accepted);
 struct sp_listener; /* on one loop */
 
 struct sp_listener_options {
-    uint64_t handshake_ms; /* deadline for PROXY header and TLS */
+    uint64_t handshake_ms;  /* deadline for PROXY header and TLS */
+    unsigned greetings_max; /* connections under that deadline at once, which the owner does not
+                               count yet: the oldest gives way. Not 0 */
     /* Asked before each accept is taken further, and again after a handshake; false: the connection
      * is closed at once (max_connections). */
     bool (*admit)(void *owner);

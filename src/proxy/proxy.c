@@ -180,9 +180,10 @@ void sp_stocks_free(struct sp_proxy *proxy)
 
 static bool admit(void *owner)
 {
-    const struct sp_proxy *proxy = owner;
+    struct sp_proxy *proxy = owner;
 
-    return sp_stats_sum(SP_STAT_CONNECTIONS) < proxy->epoch->snapshot->limits->max_connections;
+    return sp_stats_sum(SP_STAT_CONNECTIONS) < proxy->epoch->snapshot->limits->max_connections ||
+           sp_proxy_make_room(proxy);
 }
 
 static void listener_free(struct proxy_listener *listener)
@@ -208,6 +209,7 @@ enum sp_err sp_proxy_listen(struct sp_proxy *proxy, size_t listen_index, int fd)
     const struct sp_proxy_snapshot *snapshot = epoch->snapshot;
     struct sp_listener_options options = {
         .handshake_ms = snapshot->limits->client_header_timeout_ms,
+        .greetings_max = GREETINGS_MAX,
         .admit = admit,
         .accepted = sp_session_accepted,
         .owner = proxy,

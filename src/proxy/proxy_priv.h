@@ -38,6 +38,7 @@
 #define LINGER_MS      2000
 #define SILENCE_MS     10000                 /* of a tunnel, before its ends are looked after */
 #define DEAD_END_MS    5000                  /* what a dead end of a tunnel had sent may wait */
+#define GREETINGS_MAX  4096                  /* handshakes under way, per listener and worker */
 #define POOL_BUCKETS   1024                  /* a power of two */
 #define POOL_MAX       1024                  /* upstream connections beyond one for each client */
 #define BOUND_MAX      8                     /* upstream connections that belong to one client */
@@ -90,6 +91,9 @@ struct sp_proxy {
     struct sp_list epochs;
     struct sp_list sessions;
     size_t sessions_len;
+    struct sp_list *sweep;    /* room.c: the session to look at next; NULL: the first */
+    uint64_t room_told_ms;    /* when the log last heard of it */
+    unsigned room_made;       /* since then */
     struct sp_list listings;  /* of sessions, under way */
     struct sp_list listeners; /* struct proxy_listener, see proxy.c */
 
@@ -425,6 +429,13 @@ void sp_tunnel_cut(struct sp_tunnel *tunnel);
 void sp_tunnel_free(struct sp_tunnel **tunnel);
 /* What it is for, what has gone through, and since when nothing has. */
 void sp_tunnel_list(const struct sp_tunnel *tunnel, struct sp_session_facts *facts);
+
+/* ---- room.c ---- */
+
+/* There are as many connections as may be: a stranger's gives way to a new one. False: none may. */
+bool sp_proxy_make_room(struct sp_proxy *proxy) SP_MUST_CHECK;
+/* The session is about to leave the proxy's list. */
+void sp_proxy_pass_sweep(struct sp_proxy *proxy, const struct sp_session *session);
 
 /* ---- listing.c ---- */
 

