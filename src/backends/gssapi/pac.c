@@ -79,6 +79,12 @@ static bool skip(struct ndr *in, size_t n)
     return take(in, n, &passed);
 }
 
+/* `count` elements. Looked at before it is multiplied: a size_t of 32 bits would wrap. */
+static bool take_array(struct ndr *in, uint32_t count, size_t element, const uint8_t **bytes_out)
+{
+    return count <= in->len / element && take(in, count * element, bytes_out);
+}
+
 static bool take_u32(struct ndr *in, uint32_t *value_out)
 {
     const uint8_t *bytes;
@@ -136,11 +142,12 @@ static bool skip_names(struct ndr *in, const bool *there, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t room, offset, units;
+        const uint8_t *passed;
 
         if (!there[i])
             continue;
         if (!take_u32(in, &room) || !take_u32(in, &offset) || !take_u32(in, &units) ||
-            offset != 0 || units > room || !skip(in, (size_t)units * 2))
+            offset != 0 || units > room || !take_array(in, units, 2, &passed))
             return false;
     }
     return true;
@@ -153,7 +160,7 @@ static bool find_memberships(struct ndr *in, struct memberships *out)
     if (!out->there)
         return out->count == 0;
     return take_u32(in, &count) && count == out->count &&
-           take(in, (size_t)count * MEMBERSHIP_LEN, &out->at);
+           take_array(in, count, MEMBERSHIP_LEN, &out->at);
 }
 
 static bool find_sid(struct ndr *in, bool there, struct sid *out)
