@@ -213,13 +213,11 @@ enum sp_err sp_http_write_reply(struct sp_buf *out, const struct sp_http_reply *
     return err;
 }
 
-enum sp_err sp_http_write_established(struct sp_buf *out, unsigned minor,
-                                      struct sp_span final_token)
+enum sp_err sp_http_write_established(struct sp_buf *out, struct sp_span final_token)
 {
     size_t before = out->len;
     enum sp_err err = sp_buf_append(out, SP_SPAN_LIT("HTTP/1.1 200 Connection established\r\n"));
 
-    (void)minor; /* the version is ours, whatever the client's (RFC 9110 6.2) */
     if (err == SP_OK && final_token.len > 0)
         err = append_authenticate(out, final_token);
     if (err == SP_OK)

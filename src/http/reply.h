@@ -25,15 +25,13 @@ struct sp_http_reply {
     bool keep_alive;        /* say "Connection: keep-alive" (HTTP/1.0 client that asked) */
     bool head_only;         /* the request was HEAD: Content-Length without the body */
     bool html;              /* a page, else plain text */
-    unsigned minor;         /* the client's HTTP/1.minor */
 };
 /* Appends the whole answer. SP_ERR_NOMEM, SP_ERR_TOO_LARGE. */
 enum sp_err sp_http_write_reply(struct sp_buf *out,
                                 const struct sp_http_reply *reply) SP_MUST_CHECK;
 /* "HTTP/1.1 200 Connection established", whatever the client's minor version, without
  * Content-Length or Transfer-Encoding (RFC 9110 9.3.6). */
-enum sp_err sp_http_write_established(struct sp_buf *out, unsigned minor,
-                                      struct sp_span final_token) SP_MUST_CHECK;
+enum sp_err sp_http_write_established(struct sp_buf *out, struct sp_span final_token) SP_MUST_CHECK;
 const char *sp_http_status_text(int status);
 
 #endif

@@ -21,7 +21,6 @@ static void fill_reply(const struct sp_exchange *x, struct sp_http_reply *reply)
         .keep_alive = !s->last && x->has_head && x->request.head.minor == 0,
         .head_only = x->has_head && x->request.method == SP_HTTP_HEAD,
         .html = x->has_head && x->request.accepts_html,
-        .minor = x->has_head ? x->request.head.minor : 1,
     };
     if (x->status == 407) {
         reply->challenges = x->auth.challenges;

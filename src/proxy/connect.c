@@ -31,8 +31,7 @@ static enum sp_step go_on_with(struct sp_exchange *x, struct sp_upstream *upstre
     x->has_peer = true;
     if (x->request.method == SP_HTTP_CONNECT) {
         if (sp_slab_lend(x->session->proxy, &x->session->out, SLAB_SIZE) != SP_OK ||
-            sp_http_write_established(&x->session->out, x->request.head.minor,
-                                      x->auth.final_token) != SP_OK)
+            sp_http_write_established(&x->session->out, x->auth.final_token) != SP_OK)
             return sp_exchange_answer(x, 503, SP_REASON_OVERLOADED, "out of memory");
         x->status = 200;
         x->responded = true;

@@ -127,8 +127,7 @@ static void write_replies(void *state)
                                         .id = SP_SPAN_LIT("abc"),
                                         .challenges = challenges,
                                         .challenges_len = 2,
-                                        .html = true,
-                                        .minor = 1};
+                                        .html = true};
     enum sp_err err, established;
     struct sp_buf out;
 
@@ -136,7 +135,7 @@ static void write_replies(void *state)
     sp_buf_init(&out, 65536);
     want_begin();
     err = sp_http_write_reply(&out, &reply);
-    established = sp_http_write_established(&out, 1, SP_SPAN_LIT("Negotiate abcd"));
+    established = sp_http_write_established(&out, SP_SPAN_LIT("Negotiate abcd"));
     if (want_end())
         assert_true(err == SP_ERR_NOMEM || established == SP_ERR_NOMEM);
     else

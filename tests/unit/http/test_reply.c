@@ -64,8 +64,7 @@ static void a_407_has_one_line_per_challenge_in_order(void **state)
                                         .challenges = challenges,
                                         .challenges_len = 2,
                                         .final_token = SP_SPAN_LIT("Negotiate never"),
-                                        .id = SP_SPAN_LIT("abc-1"),
-                                        .minor = 1};
+                                        .id = SP_SPAN_LIT("abc-1")};
 
     (void)state;
     write_reply(&reply);
@@ -89,8 +88,7 @@ static void a_page_is_html_for_those_who_take_it(void **state)
                                         .details = SP_SPAN_LIT("rule \"staff\""),
                                         .html = true,
                                         .final_token = SP_SPAN_LIT("Negotiate oQ=="),
-                                        .close = true,
-                                        .minor = 1};
+                                        .close = true};
 
     (void)state;
     write_reply(&reply);
@@ -112,8 +110,7 @@ static void words_from_outside_cannot_become_markup_or_fields(void **state)
         .details = SP_SPAN_LIT("<script>alert(1)</script>\r\nX-Evil: 1\x00\x7f \xc3\xbc \\ &"),
         .id = SP_SPAN_LIT("\"><b>\r\n"),
         .via = SP_SPAN_LIT("our \"door\"\r\n"),
-        .html = true,
-        .minor = 1};
+        .html = true};
 
     (void)state;
     write_reply(&reply);
@@ -131,7 +128,7 @@ static void words_from_outside_cannot_become_markup_or_fields(void **state)
 static void details_without_end_are_cut_between_characters(void **state)
 {
     static char details[20000];
-    struct sp_http_reply reply = {.status = 400, .reason = "malformed", .html = true, .minor = 1};
+    struct sp_http_reply reply = {.status = 400, .reason = "malformed", .html = true};
 
     (void)state;
     for (size_t i = 0; i < sizeof details; i++)
@@ -150,7 +147,7 @@ static void details_without_end_are_cut_between_characters(void **state)
 static void head_gets_the_length_and_no_page(void **state)
 {
     const struct sp_http_reply reply = {
-        .status = 503, .reason = "overloaded", .retry_after_s = 5, .head_only = true, .minor = 1};
+        .status = 503, .reason = "overloaded", .retry_after_s = 5, .head_only = true};
     struct sp_span bytes;
 
     (void)state;
@@ -180,7 +177,7 @@ static void every_reason_has_words_of_its_own(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof reasons / sizeof *reasons; i++) {
-        const struct sp_http_reply reply = {.status = 502, .reason = reasons[i], .minor = 1};
+        const struct sp_http_reply reply = {.status = 502, .reason = reasons[i]};
 
         write_reply(&reply);
         assert_has(reasons[i]);
@@ -190,7 +187,7 @@ static void every_reason_has_words_of_its_own(void **state)
 
 static void a_timeout_says_whose_it_was(void **state)
 {
-    struct sp_http_reply reply = {.status = 408, .reason = "timeout", .minor = 1};
+    struct sp_http_reply reply = {.status = 408, .reason = "timeout"};
 
     (void)state;
     write_reply(&reply);
@@ -205,7 +202,7 @@ static void a_timeout_says_whose_it_was(void **state)
 
 static void a_reply_that_does_not_fit_leaves_nothing_behind(void **state)
 {
-    const struct sp_http_reply reply = {.status = 400, .reason = "malformed", .minor = 1};
+    const struct sp_http_reply reply = {.status = 400, .reason = "malformed"};
     struct sp_buf small;
 
     (void)state;
@@ -220,10 +217,10 @@ static void an_established_tunnel_is_announced_without_a_length(void **state)
 {
     (void)state;
     sp_buf_reset(&out);
-    assert_int_equal(sp_http_write_established(&out, 1, SP_SPAN_NONE), SP_OK);
+    assert_int_equal(sp_http_write_established(&out, SP_SPAN_NONE), SP_OK);
     assert_span(sp_buf_span(&out), "HTTP/1.1 200 Connection established\r\n\r\n");
     sp_buf_reset(&out);
-    assert_int_equal(sp_http_write_established(&out, 1, SP_SPAN_LIT("Negotiate x")), SP_OK);
+    assert_int_equal(sp_http_write_established(&out, SP_SPAN_LIT("Negotiate x")), SP_OK);
     assert_span(sp_buf_span(&out), "HTTP/1.1 200 Connection established\r\n"
                                    "Proxy-Authenticate: Negotiate x\r\n\r\n");
 }
