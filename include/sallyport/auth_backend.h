@@ -5,20 +5,22 @@
  * libc and libuv alone; everything it needs of sallyport reaches it through struct sp_auth_host.
  *
  * Three lifetimes:
- *   config   one per backend block and configuration snapshot; shared by all workers, so it must be
- * thread-safe backend  one per config and worker; lives on that worker's loop thread and nowhere
- * else op       one authentication: one password, one Negotiate handshake (of one or more legs),
- * one look-up of groups
+ *   - config: one per backend block and configuration snapshot; shared by all workers, so it must
+ *     be thread-safe.
+ *   - backend: one per config and worker; lives on that worker's loop thread and nowhere else.
+ *   - op: one authentication: one password, one Negotiate handshake (of one or more legs), one
+ *     look-up of groups.
  *
  * Promises a plugin keeps:
  *   - It never blocks a loop thread. What may block (name resolution, a connect, a library that
- * does its own reading and writing, disk) goes to host->work(), or is watched through host->loop.
+ *     does its own reading and writing, disk) goes to host->work(), or is watched through
+ *     host->loop.
  *   - For each start() that returned SP_OK, and each step() that returned SP_OK, `done` is called
- * exactly once, on the loop thread, in a later turn of the loop (never inside start, step or any
- * other call into the plugin), unless cancel() came first. A failure to begin is the return value,
- * and then `done` is not called.
+ *     exactly once, on the loop thread, in a later turn of the loop (never inside start, step or
+ *     any other call into the plugin), unless cancel() came first. A failure to begin is the
+ *     return value, and then `done` is not called.
  *   - "No" and "don't know" are different verdicts. What was not decided by the authority is
- * UNAVAILABLE.
+ *     UNAVAILABLE.
  *   - No password, token or key goes into a log line, a trace or a reason. */
 #ifndef SALLYPORT_AUTH_BACKEND_H
 #define SALLYPORT_AUTH_BACKEND_H
@@ -99,7 +101,7 @@ struct sp_auth_result {
     struct sp_span token; /* MORE: goes to the client; ALLOW: the acceptor's final token, absent
                              when there is none */
     const char *reason;   /* static or owned by the plugin for its life; short words for log and
-                           * people:   "password expired", "wrong password", "no server answers" */
+                             people: "password expired", "wrong password", "no server answers" */
     /* more words for the log only, borrowed; NULL: nothing to add. No secrets. */
     const char *detail;
     const char *server;    /* which server answered, borrowed; NULL: none */

@@ -7,9 +7,10 @@
  * untrusted text goes through sp_text_safe. Secrets have no formatter. Events are
  * listed in docs/LOGGING.md.
  *
- * Any thread may log. A line is formatted by its thread and handed to the writer thread through a
- * bounded queue; when that is full the line is dropped and counted, and no caller ever waits.
- * Before sp_log_open and after sp_log_close, lines are written directly to standard error. */
+ * Any thread may log. A line is formatted by its thread and handed to its file's writer thread
+ * through a bounded queue; when that is full the line is dropped and counted, and no caller ever
+ * waits. Before sp_log_open and after sp_log_close, lines are written directly to standard error.
+ */
 #ifndef SP_LOG_LOG_H
 #define SP_LOG_LOG_H
 
@@ -30,9 +31,9 @@ struct sp_log_options {
 };
 extern const struct sp_option sp_log_option_table[];
 
-/* Opens the files and starts the writer thread. SP_ERR_IO with errno. Main thread. */
+/* Opens the files and starts a writer thread for each. SP_ERR_IO with errno. Main thread. */
 enum sp_err sp_log_open(const struct sp_log_options *options) SP_MUST_CHECK;
-/* Writes what is queued (bounded wait), stops the thread. Main thread, after all workers. */
+/* Writes what is queued (bounded wait), stops the threads. Main thread, after all workers. */
 void sp_log_close(void);
 /* USR1: the files are opened anew by name. Any thread. */
 void sp_log_reopen(void);

@@ -65,8 +65,8 @@ struct sp_doomed {
 void sp_loop_doom(struct sp_loop *loop, struct sp_doomed *doomed);
 
 /* A letter from another thread: `deliver` runs on the loop's thread, in order, once. The letter is
- * the sender's and must live until then. The only function here for any thread. SP_ERR_CLOSED: the
- * loop has ended; not delivered. */
+ * the sender's and must live until then. Any thread. SP_ERR_CLOSED: the loop has ended; not
+ * delivered. */
 struct sp_mail {
     struct sp_mail *next;
     void (*deliver)(struct sp_mail *mail);

@@ -21,7 +21,7 @@ struct sp_resolved {
 typedef void (*sp_resolved_cb)(void *owner, const struct sp_resolved *resolved);
 
 struct sp_resolver *sp_resolver_new(struct sp_loop *loop) SP_MUST_CHECK;
-/* No question may be left. Handles close with the loop. */
+/* Nobody may be waiting any more. */
 void sp_resolver_free(struct sp_resolver **resolver);
 /* A fresh answer in the cache is given at once: returns SP_OK, *addrs_out is borrowed until the
  * next turn, and `done` is never called. Otherwise SP_ERR_AGAIN, and `done` comes once in a later

@@ -1,9 +1,10 @@
 /* Two keyed hashes, with a key made at random when the process starts. Any thread after
  * sp_hash_setup.
  *
- * sp_hash64   for tables whose keys come from outside (so that nobody can aim at one bucket):
- * SipHash sp_digest   for what must not be turned back: HMAC-SHA-256 over the parts, each with its
- * length, so that no two different lists of parts give the same bytes */
+ *   - sp_hash64, for tables whose keys come from outside (so that nobody can aim at one bucket):
+ *     SipHash.
+ *   - sp_digest, for what must not be turned back: HMAC-SHA-256 over the parts, each with its
+ *     length, so that no two different lists of parts give the same bytes. */
 #ifndef SP_UTIL_HASH_H
 #define SP_UTIL_HASH_H
 
