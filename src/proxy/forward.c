@@ -109,9 +109,10 @@ static bool sends_connection_auth(const struct sp_http_head *head)
         const struct sp_http_field *field = &head->fields[i];
 
         if (field->id == SP_FIELD_OTHER &&
-            sp_span_eq_nocase(field->name, SP_SPAN_LIT("authorization")))
-            return sp_span_starts_nocase(field->value, SP_SPAN_LIT("ntlm")) ||
-                   sp_span_starts_nocase(field->value, SP_SPAN_LIT("negotiate"));
+            sp_span_eq_nocase(field->name, SP_SPAN_LIT("authorization")) &&
+            (sp_span_starts_nocase(field->value, SP_SPAN_LIT("ntlm")) ||
+             sp_span_starts_nocase(field->value, SP_SPAN_LIT("negotiate"))))
+            return true; /* of several, the origin may heed any */
     }
     return false;
 }

@@ -335,6 +335,22 @@ def test_an_origin_that_binds_by_ntlm_gets_a_connection_of_its_own(w):
     expect(ask(w, ODD + "/ntlm", auth=BOB), 401)
 
 
+def test_an_upstream_that_may_know_somebody_is_lent_to_nobody_else(w):
+    w.start()
+
+    def behave(sock, head):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    for known_by in ([("Authorization", "Negotiate abcd")], [("Authorization", "Basic eDp5"), ("Authorization", "NTLM abcd")]):
+        with Rogue(behave) as origin:
+            with w.wire() as c:
+                passed(c.ask("GET", origin.url, auth=ALICE, fields=known_by))
+                passed(ask(w, origin.url, auth=BOB))
+                assert origin.connections == 2, known_by
+                passed(c.ask("GET", origin.url, auth=ALICE))
+                passed(ask(w, origin.url, auth=BOB))
+                assert origin.connections == 2, "each has its own"
+
+
 def test_repeated_fields_stay_apart(w):
     w.start()
     assert passed(ask(w, ODD + "/cookies", auth=ALICE)).all("Set-Cookie") == ["a=1", "b=2"]
