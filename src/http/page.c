@@ -4,6 +4,7 @@
 #include "http/reply_priv.h"
 
 #include "util/span.h"
+#include "util/text.h"
 
 #include <string.h>
 
@@ -156,14 +157,21 @@ static void add_text(struct page *page, bool html, struct sp_span text)
     }
 }
 
+/* At most so much, and no letter in part at its end: here or before, words are cut by bytes. */
 static struct sp_span cut(struct sp_span s, size_t max)
 {
+    size_t last;
+    uint32_t letter;
+
     if (s.len > max)
         s.len = max;
-    while (s.len > 0 && ((unsigned char)s.base[s.len - 1] & 0xc0) == 0x80)
-        s.len--; /* not in the middle of a UTF-8 character: drop its tail ... */
-    if (s.len > 0 && (unsigned char)s.base[s.len - 1] >= 0xc0)
-        s.len--; /* ... and its head */
+    last = s.len; /* where its last letter begins */
+    while (last > 0 && ((unsigned char)s.base[last - 1] & 0xc0) == 0x80)
+        last--;
+    if (last > 0 && (unsigned char)s.base[last - 1] >= 0xc0)
+        last--;
+    if (last < s.len && sp_text_decode(sp_span_of(s.base + last, s.len - last), &letter) == 0)
+        s.len = last;
     return s;
 }
 

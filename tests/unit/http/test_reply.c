@@ -102,6 +102,29 @@ static void a_page_is_html_for_those_who_take_it(void **state)
     assert_has("</html>\n");
 }
 
+static void words_end_in_a_whole_letter(void **state)
+{
+    struct sp_http_reply reply = {.status = 502, .reason = "upstream"};
+    char many[600];
+
+    (void)state;
+    reply.details = SP_SPAN_LIT("stra\xc3\x9f");
+    write_reply(&reply);
+    assert_has("\nstra\xc3\x9f\n");
+    reply.details = SP_SPAN_LIT("stra\xc3"); /* cut by whoever made it */
+    write_reply(&reply);
+    assert_has("\nstra\n");
+    reply.details = SP_SPAN_LIT("5 \xe2\x82\xac, 6 \xe2\x82");
+    write_reply(&reply);
+    assert_has("\n5 \xe2\x82\xac, 6 \n");
+    memset(many, 'x', sizeof many);
+    memcpy(many + 511, "\xc3\xbc", 2); /* the page takes 512 bytes */
+    reply.details = sp_span_of(many, sizeof many);
+    write_reply(&reply);
+    assert_has("xxx\n");
+    assert_has_not("\xc3");
+}
+
 static void words_from_outside_cannot_become_markup_or_fields(void **state)
 {
     struct sp_http_reply reply = {
@@ -230,6 +253,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_407_has_one_line_per_challenge_in_order),
         cmocka_unit_test(a_page_is_html_for_those_who_take_it),
+        cmocka_unit_test(words_end_in_a_whole_letter),
         cmocka_unit_test(words_from_outside_cannot_become_markup_or_fields),
         cmocka_unit_test(details_without_end_are_cut_between_characters),
         cmocka_unit_test(head_gets_the_length_and_no_page),
