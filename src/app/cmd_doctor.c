@@ -284,7 +284,9 @@ const struct sp_app_command sp_cmd_doctor = {
     .help =
         "One line a thing: the configuration, whether the user that sallyport runs as can open\n"
         "its files, listeners and certificates, keytabs, DNS, the KDC, each directory server.\n"
-        "Nothing is changed. Run it as the user that sallyport runs as, or as root.\n\n"
+        "Nothing is changed. Run it as the user that sallyport runs as, or as root. Who is\n"
+        "silent is waited for 5 s (DNS, KDC) or for the connect_timeout and timeout of its\n"
+        "backend (a directory), once.\n\n"
         "  --json   one JSON object, with the list \"findings\"\n",
     .flags = flags,
     .run = run,

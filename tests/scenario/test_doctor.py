@@ -240,6 +240,52 @@ def test_the_kdc_is_down(w):
     assert "not needed to accept tickets" in faults[0]["remedy"]
 
 
+def test_the_kdc_hangs(w):
+    """The library alone would wait for 27 s, for each key."""
+    w.realm.hang()
+    try:
+        faults = ill(findings(w, healthy(w)), "KDC and keytab", "not known: the KDC at 10.99.0.40:88 does not answer within 5 s")
+    finally:
+        w.realm.wake()
+    assert len(faults) == 1 and "look whether the realm's KDCs run" in faults[0]["remedy"], faults
+
+
+def test_dns_is_silent(w):
+    """Each wait ends by our own deadline, long before the resolver's, and the silent one is named."""
+    names = {"origin.corp.test", "dc1.corp.test", "dc2.corp.test", socket.gethostname().lower()}
+    os.environ["RES_OPTIONS"] = "timeout:30 attempts:5"
+    w.names.silent |= names
+    try:
+        config = healthy(w)
+        config.backends["corp-ldap"] = w.ldap_backend(connect_timeout="500ms", timeout="500ms")
+        faults = [f for f in findings(w, config) if not f["well"]]
+    finally:
+        w.names.silent -= names
+        del os.environ["RES_OPTIONS"]
+    dns = one(faults, "DNS about origin.corp.test")
+    assert dns["state"] == "not known: DNS does not answer within 5 s" and "resolv.conf" in dns["remedy"], dns
+    for server in ("dc1", "dc2"):
+        assert "cannot resolve %s.corp.test: no answer in time" % server in one(faults, "%s.corp.test:636 resolve" % server)["state"], faults
+    assert len(faults) == 3, faults
+
+
+def test_dns_is_silent_about_this_machine(w):
+    """libldap asks about it before it does anything else."""
+    own = socket.gethostname().lower()
+    os.environ["RES_OPTIONS"] = "timeout:30 attempts:5"
+    w.names.silent.add(own)
+    try:
+        config = healthy(w)
+        config.backends["corp-ldap"] = w.ldap_backend(connect_timeout="500ms", timeout="500ms")
+        found = findings(w, config)
+    finally:
+        w.names.silent.remove(own)
+        del os.environ["RES_OPTIONS"]
+    for server in ("dc1", "dc2"):
+        assert "put that into /etc/hosts" in one(found, "%s.corp.test:636 connect" % server)["state"], found
+    assert "DNS does not answer" in one(found, "name of this machine")["state"], found
+
+
 def test_usage(w):
     for words in (("more",), ("--frob",)):
         status, out, err = w.command("doctor", *words)

@@ -1,20 +1,24 @@
-/* `sallyport doctor` for a gssapi backend: each key of the keytab, and whether the KDC agrees with
- * it. Runs outside any worker and may block for as long as the Kerberos library waits for a KDC. */
+/* `sallyport doctor` for a gssapi backend: each key of the keytab, what DNS says of its names, and
+ * whether the KDC agrees with it. Runs outside any worker and waits for DNS and for the KDC no
+ * longer than ANSWER_S each time; who was silent once is not asked again. */
 #include "backends/gssapi/gssapi_priv.h"
 
+#include "backends/kdc/kdc.h"
+#include "util/lookup.h"
 #include "util/span.h"
 
-#include <netdb.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <uv.h>
 
 #define ETYPE_RC4        23
 #define PRINCIPALS_ASKED 8u /* a doctor's visit shall end */
 #define OFFSET_WARN_S    60
+#define ANSWER_S         5 /* named in the command's help and manual */
 
 static const char clock_remedy[] =
     "set the clock by NTP: tickets are refused when clocks differ by more than clockskew";
@@ -33,6 +37,11 @@ static void find(struct visit *visit, bool well, const char *what, const char *s
 
     visit->findings->add(visit->findings, &finding);
     visit->ill += well ? 0 : 1;
+}
+
+static uint64_t answer_due_ns(void)
+{
+    return uv_hrtime() + ANSWER_S * UINT64_C(1000000000);
 }
 
 /* ---- what the file says ---- */
@@ -126,45 +135,68 @@ static void examine_service(struct visit *visit, const struct sp_gss_key *list, 
 
 /* ---- what DNS says ---- */
 
-/* The name at the end of a chain of CNAMEs; false: no address (*why_out says why). */
-static bool canonical(const char *host, char *out, size_t cap, const char **why_out)
+/* The name at the end of a chain of CNAMEs. SP_ERR_NOT_FOUND: it has no address; any other failure:
+ * that is not known. *why_out says why. */
+static enum sp_err canonical(const char *host, char *out, size_t cap, const char **why_out)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME};
     struct addrinfo *list = NULL;
-    int failure = getaddrinfo(host, NULL, &hints, &list);
+    int failure = 0;
+    enum sp_err err = sp_lookup(host, NULL, &hints, answer_due_ns(), NULL, &list, &failure);
 
+    if (err != SP_OK) {
+        *why_out = err == SP_ERR_TIMEOUT ? "DNS does not answer" : "there is no room to ask DNS";
+        return err;
+    }
     *why_out = failure != 0 ? gai_strerror(failure) : NULL;
     if (failure != 0)
-        return false;
+        return SP_ERR_NOT_FOUND;
     (void)snprintf(out, cap, "%s", list->ai_canonname != NULL ? list->ai_canonname : host);
     freeaddrinfo(list);
-    return true;
+    return SP_OK;
+}
+
+static void find_alias(struct visit *visit, const struct sp_gss_key *list, size_t len,
+                       const char *what, const char *host, const char *name)
+{
+    char state[1200];
+
+    if (strcasecmp(name, host) == 0) {
+        find(visit, true, what, "resolves, and is no alias", NULL);
+        return;
+    }
+    (void)snprintf(state, sizeof state,
+                   "an alias of %s, so many browsers ask for HTTP/%s; the keytab %s it", name, name,
+                   has_key_for(list, len, name) ? "has" : "lacks");
+    find(visit, has_key_for(list, len, name), what, state,
+         "make the alias an A record of its own, or add that principal (SPN) to the account and "
+         "export the keytab with it");
 }
 
 /* A browser is told a name of the proxy, and asks for a ticket to HTTP/<that name>, or to the name
- * that DNS gives in its place when it is an alias. */
-static void examine_host(struct visit *visit, const struct sp_gss_key *list, size_t len,
+ * that DNS gives in its place when it is an alias. False: DNS does not answer, and asking on would
+ * only wait. */
+static bool examine_host(struct visit *visit, const struct sp_gss_key *list, size_t len,
                          const char *host)
 {
-    char what[320], state[1200], name[512];
+    char what[320], state[300], name[512];
     const char *why;
+    enum sp_err err = canonical(host, name, sizeof name, &why);
 
     (void)snprintf(what, sizeof what, "DNS about %s", host);
-    if (!canonical(host, name, sizeof name, &why)) {
+    if (err == SP_OK) {
+        find_alias(visit, list, len, what, host, name);
+    } else if (err == SP_ERR_NOT_FOUND) {
         (void)snprintf(state, sizeof state, "does not resolve: %s", why);
         find(visit, false, what, state,
              "clients reach the proxy by the name in its SPN: add an A or AAAA record, or make the "
              "SPN the name that they use");
-    } else if (strcasecmp(name, host) == 0) {
-        find(visit, true, what, "resolves, and is no alias", NULL);
     } else {
-        (void)snprintf(state, sizeof state,
-                       "an alias of %s, so many browsers ask for HTTP/%s; the keytab %s it", name,
-                       name, has_key_for(list, len, name) ? "has" : "lacks");
-        find(visit, has_key_for(list, len, name), what, state,
-             "make the alias an A record of its own, or add that principal (SPN) to the account "
-             "and export the keytab with it");
+        (void)snprintf(state, sizeof state, "not known: %s within %d s", why, ANSWER_S);
+        find(visit, false, what, state,
+             "look whether the name servers in resolv.conf run and can be reached from here");
     }
+    return err == SP_OK || err == SP_ERR_NOT_FOUND;
 }
 
 static void examine_own_name(struct visit *visit, const struct sp_gss_key *list, size_t len)
@@ -175,11 +207,10 @@ static void examine_own_name(struct visit *visit, const struct sp_gss_key *list,
     if (gethostname(own, sizeof own) != 0)
         return;
     own[sizeof own - 1] = '\0';
-    if (!canonical(own, name, sizeof name, &why))
+    if (canonical(own, name, sizeof name, &why) != SP_OK)
         (void)snprintf(state, sizeof state,
-                       "%s, which does not resolve; tickets are for the names "
-                       "above",
-                       own);
+                       "%s, which does not resolve (%s); tickets are for the names above", own,
+                       why);
     else
         (void)snprintf(state, sizeof state, "%s: %s", name,
                        has_key_for(list, len, name)
@@ -197,49 +228,22 @@ static void examine_names(struct visit *visit, const struct sp_gss_key *list, si
         if (seen_before(list, i) || !host_of(&list[i], host, sizeof host))
             continue;
         asked++;
-        examine_host(visit, list, len, host);
+        if (!examine_host(visit, list, len, host))
+            return;
     }
     examine_own_name(visit, list, len);
 }
 
 /* ---- what the KDC says ---- */
 
-/* The service logs in with its own key: the shortest proof that KDC and keytab agree. */
-static krb5_error_code ask_kdc(krb5_context krb5, const char *keytab, const char *principal)
+static void find_clock(struct visit *visit, int behind_s)
 {
-    char name[4096 + 8];
-    krb5_principal client = NULL;
-    krb5_keytab file = NULL;
-    krb5_creds creds;
-    krb5_error_code code;
-
-    if ((size_t)snprintf(name, sizeof name, "FILE:%s", keytab) >= sizeof name)
-        return KRB5_KT_NAME_TOOLONG;
-    memset(&creds, 0, sizeof creds);
-    code = krb5_parse_name(krb5, principal, &client);
-    if (code == 0)
-        code = krb5_kt_resolve(krb5, name, &file);
-    if (code == 0)
-        code = krb5_get_init_creds_keytab(krb5, &creds, client, file, 0, NULL, NULL);
-    if (code == 0)
-        krb5_free_cred_contents(krb5, &creds);
-    if (file != NULL)
-        (void)krb5_kt_close(krb5, file);
-    krb5_free_principal(krb5, client);
-    return code;
-}
-
-static void find_clock(struct visit *visit, krb5_context krb5)
-{
-    krb5_timestamp seconds = 0;
-    krb5_int32 micros = 0;
     char state[96];
 
-    if (krb5_get_time_offsets(krb5, &seconds, &micros) != 0)
-        return;
-    (void)snprintf(state, sizeof state, "%d s %s the KDC's",
-                   (int)(seconds < 0 ? -seconds : seconds), seconds > 0 ? "behind" : "ahead of");
-    find(visit, seconds < OFFSET_WARN_S && seconds > -OFFSET_WARN_S, "clock", state, clock_remedy);
+    (void)snprintf(state, sizeof state, "%d s %s the KDC's", behind_s < 0 ? -behind_s : behind_s,
+                   behind_s > 0 ? "behind" : "ahead of");
+    find(visit, behind_s < OFFSET_WARN_S && behind_s > -OFFSET_WARN_S, "clock", state,
+         clock_remedy);
 }
 
 /* AD knows a service's name as an SPN, not as somebody who logs in: that is no fault. Nor is the
@@ -265,55 +269,59 @@ static const char *remedy_for(krb5_error_code code)
     }
 }
 
-/* False: no KDC answers, and asking on would only wait. */
-static bool examine_with_kdc(struct visit *visit, krb5_context krb5, const char *principal,
-                             bool *clock_known)
+static void find_agreement(struct visit *visit, const char *what,
+                           const struct sp_kdc_answer *answer)
 {
-    krb5_error_code code = ask_kdc(krb5, visit->config->options->keytab, principal);
-    const char *words = code != 0 ? krb5_get_error_message(krb5, code) : NULL;
-    bool unreachable = code == KRB5_KDC_UNREACH || code == KRB5_REALM_UNKNOWN ||
-                       code == KRB5_REALM_CANT_RESOLVE;
-    char what[320];
+    if (answer->code == 0)
+        find(visit, true, what, "agree", NULL);
+    else if (says_nothing(answer->code))
+        find(visit, true, what, "not comparable: the KDC does not let a service log in", NULL);
+    else
+        find(visit, false, what, answer->words, remedy_for(answer->code));
+}
+
+/* The service logs in with its own key: the shortest proof that KDC and keytab agree. False: no KDC
+ * answers, and asking on would only wait. */
+static bool examine_with_kdc(struct visit *visit, const char *principal, bool *clock_known)
+{
+    struct sp_kdc_answer answer;
+    enum sp_err err = sp_kdc_ask_until(principal, visit->config->options->keytab, answer_due_ns(),
+                                       &answer);
+    char what[320], state[SP_KDC_WORDS_MAX + 64];
 
     (void)snprintf(what, sizeof what, "KDC and keytab about %s", principal);
-    if (code == 0)
-        find(visit, true, what, "agree", NULL);
-    else if (says_nothing(code))
-        find(visit, true, what, "not comparable: the KDC does not let a service log in", NULL);
-    else if (unreachable)
-        find(visit, false, what, words,
-             "not needed to accept tickets, but clients need it: check krb5.conf and DNS for the "
-             "realm's KDCs");
-    else
-        find(visit, false, what, words, remedy_for(code));
-    if (code == 0 && !*clock_known) {
-        find_clock(visit, krb5);
-        *clock_known = true;
+    if (err == SP_OK && !answer.silent) {
+        find_agreement(visit, what, &answer);
+        if (answer.code == 0 && !*clock_known) {
+            find_clock(visit, answer.behind_s);
+            *clock_known = true;
+        }
+        return true;
     }
-    if (words != NULL)
-        krb5_free_error_message(krb5, words);
-    return !unreachable;
+    if (err == SP_ERR_TIMEOUT)
+        (void)snprintf(state, sizeof state, "not known: %s does not answer within %d s",
+                       answer.words, ANSWER_S);
+    else
+        (void)snprintf(state, sizeof state, "not known: %s",
+                       err == SP_OK ? answer.words : "there is no room to ask");
+    find(visit, false, what, state,
+         "not needed to accept tickets, but clients need it: look whether the realm's KDCs run and "
+         "can be reached from here; krb5.conf and DNS name them");
+    return false;
 }
 
 static void examine_kdc(struct visit *visit, const struct sp_gss_key *list, size_t len)
 {
-    krb5_context krb5;
     unsigned asked = 0;
     bool clock_known = false;
 
-    if (krb5_init_context(&krb5) != 0) {
-        find(visit, false, "krb5.conf", "the Kerberos library does not start",
-             "make krb5.conf readable and well-formed");
-        return;
-    }
     for (size_t i = 0; i < len && asked < PRINCIPALS_ASKED; i++) {
         if (seen_before(list, i))
             continue;
         asked++;
-        if (!examine_with_kdc(visit, krb5, list[i].principal, &clock_known))
+        if (!examine_with_kdc(visit, list[i].principal, &clock_known))
             break;
     }
-    krb5_free_context(krb5);
 }
 
 unsigned sp_gss_config_diagnose(struct sp_auth_config *config, struct sp_auth_findings *findings)

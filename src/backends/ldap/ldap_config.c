@@ -2,6 +2,7 @@
  * on reload and in `check`, never on a worker, and may block. */
 #include "backends/ldap/ldap_config.h"
 
+#include "backends/ldap/ldap_ready.h"
 #include "backends/ldap/ldap_text.h"
 #include "backends/ldap/ldap_ticket.h"
 #include "util/span.h"
@@ -276,22 +277,16 @@ enum sp_err sp_ldap_configure(const void *options, const struct sp_auth_host *ho
                               struct sp_auth_config **config_out, struct sp_auth_fault *fault)
 {
     struct sp_auth_config *config = calloc(1, sizeof(*config));
-    LDAPAPIInfo info = {.ldapai_info_version = LDAP_API_INFO_VERSION};
     enum sp_err err;
 
     *config_out = NULL;
-    if (config == NULL || uv_mutex_init(&config->lock) != 0) {
+    if (config == NULL || sp_ldap_ready_begin() != SP_OK || uv_mutex_init(&config->lock) != 0) {
         free(config);
         (void)faulty(fault, NULL, "out of memory");
         return SP_ERR_NOMEM;
     }
     config->options = options;
     config->host = host;
-    /* libldap sets itself up at its first use, without a lock: let that be here, on one thread. */
-    if (ldap_get_option(NULL, LDAP_OPT_API_INFO, &info) == LDAP_OPT_SUCCESS) {
-        ldap_memfree(info.ldapai_vendor_name);
-        ber_memvfree((void **)info.ldapai_extensions);
-    }
     err = check_all(config, fault);
     if (err != SP_OK)
         sp_ldap_release(&config);

@@ -1,10 +1,10 @@
-/* Resolve and connect, then hand on to TLS and the service identity. Runs on a pool thread. The
- * system's resolver has its own timeout (resolv.conf) and cannot be interrupted: that is what the
- * pool is for. */
+/* Resolve and connect, then hand on to TLS and the service identity. Runs on a pool thread. */
 #include "backends/ldap/ldap_dial_priv.h"
 
 #include "backends/ldap/ldap_config.h"
+#include "backends/ldap/ldap_ready.h"
 #include "util/addr.h"
+#include "util/lookup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,6 +166,16 @@ static enum sp_err connect_failed(struct sp_ldap_dialling *d, int failure)
 
 static enum sp_err take_socket(struct sp_ldap_dialling *d, int fd)
 {
+    enum sp_err err = sp_ldap_ready_wait(d->deadline_ns, d->stop);
+
+    if (err != SP_OK) {
+        close(fd);
+        if (err != SP_ERR_TIMEOUT)
+            return sp_ldap_dial_wait_failed(d, err);
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_TIMEOUT,
+                                 "connected, but libldap waits for DNS about this machine's own "
+                                 "name: put that into /etc/hosts");
+    }
     d->report->wire = sp_ldap_wire_new(fd, d->uri, d->config->options->timeout_ms);
     if (d->report->wire == NULL)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_FULL, "out of memory");
@@ -230,6 +240,17 @@ static void list_addresses(const struct addrinfo *list, char *out, size_t cap)
     }
 }
 
+static enum sp_err resolve_failed(struct sp_ldap_dialling *d, enum sp_err err)
+{
+    if (err == SP_ERR_CLOSED)
+        return sp_ldap_dial_wait_failed(d, err);
+    if (err == SP_ERR_TIMEOUT)
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_TIMEOUT, "cannot resolve %s: no answer in time",
+                                 d->uri->host);
+    return sp_ldap_dial_fail(d, SP_LDAP_FAULT_FULL, "cannot resolve %s: no room for a look-up",
+                             d->uri->host);
+}
+
 static enum sp_err resolve_host(struct sp_ldap_dialling *d, struct addrinfo **list_out)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
@@ -238,9 +259,13 @@ static enum sp_err resolve_host(struct sp_ldap_dialling *d, struct addrinfo **li
     struct sp_ldap_dial_step *step = sp_ldap_dial_step(d, "resolve");
     char found[256];
     int failure;
+    enum sp_err err;
 
     snprintf(step->detail, sizeof(step->detail), "%s", d->uri->host);
-    failure = getaddrinfo(d->uri->host, d->uri->port, &hints, list_out);
+    err = sp_lookup(d->uri->host, d->uri->port, &hints, d->deadline_ns, d->stop, list_out,
+                    &failure);
+    if (err != SP_OK)
+        return resolve_failed(d, err);
     if (failure != 0)
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_CONNECT, "cannot resolve %s: %s", d->uri->host,
                                  gai_strerror(failure));

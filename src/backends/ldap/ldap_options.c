@@ -14,7 +14,7 @@ const struct sp_option sp_ldap_options[] = {
     SP_OPT_PATH(OPTIONS, tls_ca, "", 0, "PEM file of the authorities that may sign a server's certificate; empty: the system's store."),
     SP_OPT_STRING(OPTIONS, bind_dn, "", "The service identity that looks people up; empty: anonymous."),
     SP_OPT_SECRET(OPTIONS, bind_password_file, "File with the service identity's password."),
-    SP_OPT_CHOICE(OPTIONS, sasl, "", sasl_words, "\"gssapi\": the service identity by Kerberos, with client_keytab and bind_principal in place of bind_dn."),
+    SP_OPT_CHOICE(OPTIONS, sasl, "", sasl_words, "\"gssapi\": the service identity by Kerberos, with client_keytab and bind_principal in place of bind_dn. The directory is then asked for as ldap/NAME: the host in uris, made canonical by DNS as krb5.conf says (dns_canonicalize_hostname, rdns)."),
     SP_OPT_PATH(OPTIONS, client_keytab, "", 0, "Keytab with the key of bind_principal."),
     SP_OPT_STRING(OPTIONS, bind_principal, "", "Kerberos principal of the service identity, such as proxy@CORP.TEST."),
     SP_OPT_STRING(OPTIONS, base, "", "Where people are searched, with all that lies below."),

@@ -1,7 +1,6 @@
-/* Tickets of the service identity, fetched from the KDC. The Kerberos library has no deadline and
- * cannot be interrupted: a KDC that hangs holds its caller for half a minute. So a thread of its
- * own asks, one at a time for all workers, and whoever wants a ticket waits for that thread, within
- * a deadline; while a KDC is known to be silent, only the one who asks waits. Any thread. */
+/* Tickets of the service identity, fetched from the KDC aside (backends/kdc), one at a time for all
+ * workers. Whoever wants a ticket waits within a deadline; while a KDC is known to be silent, only
+ * the one who asks waits. Any thread. */
 #ifndef SP_LDAP_TICKET_H
 #define SP_LDAP_TICKET_H
 
@@ -10,14 +9,12 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SP_LDAP_CACHE_NAME_MAX 64
-
 struct sp_ldap_tickets;
 
 /* What came of asking. */
 struct sp_ldap_ticket {
     uint32_t lifetime_s; /* never 0 with SP_OK */
-    char words[200];     /* why there is none */
+    char words[400];     /* why there is none */
 };
 
 /* NULL: no memory. The texts are copied. */
@@ -33,7 +30,4 @@ void sp_ldap_tickets_free(struct sp_ldap_tickets **tickets);
 enum sp_err sp_ldap_tickets_fetch(struct sp_ldap_tickets *tickets, const char *cache,
                                   const char *host, uint64_t due_ns, const atomic_bool *stop,
                                   struct sp_ldap_ticket *ticket) SP_MUST_CHECK;
-/* A cache in memory lives until it is destroyed by name. */
-void sp_ldap_ticket_destroy(const char *cache);
-
 #endif
