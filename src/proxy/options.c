@@ -26,7 +26,7 @@ const struct sp_option sp_limits_option_table[] = {
 
 const struct sp_option sp_forward_option_table[] = {
     SP_OPT_STRING(struct sp_forward_options, via, "sallyport",
-                  "The name this proxy gives itself in Via and Proxy-Status; empty: no Via."),
+                  "The name this proxy gives itself in Via and Proxy-Status, one word; empty: no Via."),
     SP_OPT_BOOL(struct sp_forward_options, x_forwarded_for, "false",
                 "Append the client's address to X-Forwarded-For; false leaves that field as the client sent it."),
     SP_OPT_END,
