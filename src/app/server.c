@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WATCH_MS   1000
-#define WORK_QUEUE 1024
-#define WAITERS    16 /* threads: as many dials as four servers that hang may have */
+#define WATCH_MS      1000
+#define WORK_QUEUE    1024
+#define COMPUTING_MIN 2u /* threads: one long job shall not hold all others up */
+#define WAITERS       16 /* threads: as many dials as four servers that hang may have */
 
 static const char *const state_names[] = {"starting", "serving", "reloading", "draining", "ended"};
 
@@ -177,7 +178,9 @@ static enum sp_err set_up(struct sp_server *server, unsigned workers)
     const struct sp_config *config = sp_proxy_snapshot_config(server->snapshot);
     unsigned cpus = sp_process_cpus();
 
-    server->pool = sp_work_pool_new(cpus > 4 ? cpus : 4, WAITERS, WORK_QUEUE);
+    /* more threads than processors would only meet at the locks of the Kerberos libraries */
+    server->pool = sp_work_pool_new(cpus > COMPUTING_MIN ? cpus : COMPUTING_MIN, WAITERS,
+                                    WORK_QUEUE);
     if (server->pool == NULL)
         return SP_ERR_NOMEM;
     server->loop = sp_loop_new(server->pool);
