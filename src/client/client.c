@@ -21,6 +21,7 @@
 #define PATIENCE_S     30
 #define ANSWER_MAX     (256u * 1024u) /* a head; what is drained of a body is bounded by it too */
 #define HEAD_FIELDS    64u
+#define INTERIMS_MAX   16u
 #define TOKEN_TEXT_MAX (128u * 1024u)
 
 /* Owned by the caller. */
@@ -320,25 +321,51 @@ static enum sp_err drain(struct sp_client *c, const struct sp_http_response *res
     return SP_OK;
 }
 
+static enum sp_err read_head(struct sp_client *c, enum sp_http_method method,
+                             struct sp_http_response *response, char *why)
+{
+    struct sp_http_fault fault = {0};
+    enum sp_err err = SP_ERR_AGAIN;
+
+    sp_http_parser_reset(c->parser);
+    do {
+        if (c->bytes_len > 0)
+            err = sp_http_parse_response(c->parser, sp_span_of(c->bytes, c->bytes_len), method,
+                                         response, &fault);
+        if (err == SP_ERR_AGAIN && read_some(c, why) != SP_OK)
+            return SP_ERR_CLOSED;
+    } while (err == SP_ERR_AGAIN);
+    if (err != SP_OK)
+        say(why, "not an answer of HTTP", fault.why != NULL ? fault.why : "out of memory");
+    return err;
+}
+
+/* A 1xx is not the answer yet (RFC 9110 15.2), and may come several times: a server that has hints
+ * sends them through the proxy. */
+static enum sp_err read_final_head(struct sp_client *c, enum sp_http_method method,
+                                   struct sp_http_response *response, char *why)
+{
+    for (unsigned i = 0; i < INTERIMS_MAX; i++) {
+        enum sp_err err = read_head(c, method, response, why);
+
+        if (err != SP_OK || response->status / 100 != 1 || response->status == 101)
+            return err;
+        c->bytes_len -= response->head.size;
+        memmove(c->bytes, c->bytes + response->head.size, c->bytes_len);
+        sp_wipe(c->bytes + c->bytes_len, response->head.size);
+    }
+    say(why, "the answer does not come", "nothing but 1xx");
+    return SP_ERR_TOO_LARGE;
+}
+
 static enum sp_err read_answer(struct sp_client *c, enum sp_http_method method,
                                struct sp_client_answer *answer, char *why)
 {
     struct sp_http_response response;
-    struct sp_http_fault fault = {0};
-    enum sp_err err;
+    enum sp_err err = read_final_head(c, method, &response, why);
 
-    sp_http_parser_reset(c->parser);
-    do {
-        err = read_some(c, why);
-        if (err != SP_OK)
-            return err;
-        err = sp_http_parse_response(c->parser, sp_span_of(c->bytes, c->bytes_len), method,
-                                     &response, &fault);
-    } while (err == SP_ERR_AGAIN);
-    if (err != SP_OK) {
-        say(why, "not an answer of HTTP", fault.why != NULL ? fault.why : "out of memory");
+    if (err != SP_OK)
         return err;
-    }
     answer->status = response.status;
     answer->keep_alive = response.head.keep_alive;
     (void)snprintf(answer->phrase, sizeof(answer->phrase), "%.*s", SP_SPAN_ARG(response.reason));

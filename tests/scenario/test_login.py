@@ -11,6 +11,7 @@ import time
 from sp_rig.directory import PEOPLE
 from sp_rig.pki import Authority
 from sp_rig.proxy import command
+from test_hostile import Rogue
 
 LOCAL_PASSWORD = "Local-Pass-88"
 
@@ -248,6 +249,23 @@ def test_a_ticket_through_the_listener(w):
     status, found = ticket(w, p, "--to", "odd.corp.test:80")
     assert status == 0 and found["said"] == "" and found["id"] == "", found
     assert p.last(user="alice", method="GET")["reason"] == "ok"
+
+
+def test_hints_before_the_answer_are_not_the_answer(w):
+    """103, as many as the proxy passes on; where nothing else comes, that is said."""
+    hint, answer = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n"
+    config = w.config()
+    p = w.start(config)
+    for hints, accepted in ((1, True), (3, True), (40, False)):
+        def behave(sock, head):
+            for _ in range(hints):
+                sock.sendall(hint)
+                time.sleep(0.01)           # one by one, and some together
+            sock.sendall(hint + answer if accepted else answer)
+        with Rogue(behave) as origin:
+            status, found = ticket(w, p, "--to", origin.url.split("/")[2])
+        assert (status == 0) == accepted, found
+        says(json.dumps(found), "204" if accepted else "nothing but 1xx")
 
 
 def test_a_ticket_through_tls_with_channel_bindings(w):
