@@ -191,8 +191,11 @@ static void exchange_finish(struct sp_exchange *x)
         return;
     }
     if (x->switching) {
-        if (!sp_tunnel_start(s, x))
+        if (!sp_tunnel_start(s, x)) { /* the head has not left */
+            x->status = 0;
+            x->reason = SP_REASON_OVERLOADED;
             sp_session_close(s);
+        }
         return;
     }
     if (s->last) {

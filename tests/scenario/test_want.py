@@ -138,4 +138,6 @@ def test_want_of_memory_is_survived_and_decides_nothing(w):
         assert not traffic.wrong, "one of %d fails: %s" % (every, traffic.wrong[:10])
         assert want.counted()[1] > 0 and traffic.answers, "no failure was met"
         all_is_well(w)
+    told = [r for r in p.lines() if r["reason"] == "ok" and r["bytes_out"] == 0]
+    assert not told, "well in the log, and the client had no byte: %s" % told[:3]
     wait_until("as few sockets as before", lambda: p.descriptors("socket") <= before + 8, 15 * w.patience)
