@@ -5,13 +5,15 @@
  * Three answers. What is listed goes through. What a healthy process never tries, and an intruder
  * tries first, ends the process at once: SIGSYS, and a line in the kernel's log. Anything else,
  * also what kernels of the future bring, gets ENOSYS, for which libraries have a fallback, and a
- * line in the kernel's log (type=1326), so that it is not silent. */
+ * line in the kernel's log (type=1326), so that it is not silent; but for clone3, which the C
+ * library tries all the time. */
 #include "app/process.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -142,8 +144,7 @@ static int add_memory(scmp_filter_ctx filter)
     return status;
 }
 
-/* Threads, no processes. clone3 hides its flags behind a pointer: it gets ENOSYS, and the C library
- * goes back to clone. */
+/* Threads, no processes. clone3 hides its flags behind a pointer, see refuse_clone3. */
 static int add_threads(scmp_filter_ctx filter)
 {
 #ifdef SP_SANITIZED
@@ -189,7 +190,7 @@ static int add_rules(scmp_filter_ctx filter)
 
 /* All threads, those that are there and those to come. Old kernels keep no log of what they refuse,
  * and old libraries make a slower filter: it refuses the same. */
-static int set_up(scmp_filter_ctx filter)
+static int set_up(scmp_filter_ctx filter, bool told)
 {
     int status = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 
@@ -199,24 +200,58 @@ static int set_up(scmp_filter_ctx filter)
         status = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
     if (status == 0)
         status = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1); /* errors as they are */
-    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, 1);
+    (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_LOG, told ? 1 : 0);
     (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     return status;
 }
 
-enum sp_err sp_process_confine(void)
+/* The C library tries clone3 for each thread, gets ENOSYS and goes back to clone. We make a thread
+ * for each look-up, so that would be a line in the kernel's log each time: a filter of its own
+ * refuses it, one that tells nothing. */
+static int refuse_clone3(int number)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    int status;
+
+    if (filter == NULL)
+        return -ENOMEM;
+    status = set_up(filter, false);
+    if (status == 0)
+        status = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), number, 0);
+    if (status == 0)
+        status = seccomp_load(filter);
+    seccomp_release(filter);
+    return status;
+}
+
+/* `refused`: a call that another filter refuses already, the sterner of both has its way. */
+static int refuse_all_else(int refused)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
     int status;
 
     if (filter == NULL)
-        return SP_ERR_NOMEM;
-    status = set_up(filter);
+        return -ENOMEM;
+    status = set_up(filter, true);
     if (status == 0)
         status = add_rules(filter);
+    if (status == 0 && refused >= 0)
+        status = seccomp_rule_add(filter, SCMP_ACT_ALLOW, refused, 0);
     if (status == 0)
         status = seccomp_load(filter);
     seccomp_release(filter);
+    return status;
+}
+
+enum sp_err sp_process_confine(void)
+{
+    int clone3 = seccomp_syscall_resolve_name("clone3"); /* negative: an old library, or machine */
+    int status = clone3 >= 0 ? refuse_clone3(clone3) : 0;
+
+    if (status == 0)
+        status = refuse_all_else(clone3);
     errno = -status;
+    if (status == -ENOMEM)
+        return SP_ERR_NOMEM;
     return status == 0 ? SP_OK : SP_ERR_IO;
 }

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -160,6 +161,10 @@ static int ask_for_a_key(void)
 {
     return outcome(syscall(SYS_keyctl, 0, 0));
 }
+static int make_a_task_by_a_structure(void)
+{
+    return outcome(syscall(SYS_clone3, NULL, 0UL));
+}
 static int call_what_is_not_there_yet(void)
 {
     return outcome(syscall(1000));
@@ -183,6 +188,7 @@ static void test_what_serving_does_not_need_is_refused(void **state)
     assert_int_equal(after(turn_data_into_code), EPERM);
     assert_int_equal(after(ask_for_a_ring), ENOSYS);
     assert_int_equal(after(ask_for_a_key), ENOSYS);
+    assert_int_equal(after(make_a_task_by_a_structure), ENOSYS);
     assert_int_equal(after(call_what_is_not_there_yet), ENOSYS);
     assert_int_equal(after(type_on_the_terminal), ENOSYS);
     assert_int_equal(after(type_by_a_long_number), ENOSYS);
@@ -297,6 +303,56 @@ static void test_files_sockets_and_threads_go_on(void **state)
     assert_int_equal(after(serve_ordinarily), 0);
 }
 
+/* ---- what the kernel's log hears of ---- */
+
+static int make_a_thread_and_ask_for_a_key(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, do_nothing, NULL) != 0 || pthread_join(thread, NULL) != 0)
+        return 0;
+    return ask_for_a_key();
+}
+
+/* Does a new line of the log tell of that call, made by this program? */
+static bool tells_of(const char *line, long number)
+{
+    char call[32];
+
+    (void)snprintf(call, sizeof(call), "syscall=%ld ", number);
+    return strstr(line, "type=1326") != NULL && strstr(line, "test_seccomp") != NULL &&
+           strstr(line, call) != NULL;
+}
+
+/* Of all that is refused, what a library tries each time (clone3 before clone) is not worth a
+ * line. */
+static void test_a_new_thread_is_no_news_for_the_kernels_log(void **state)
+{
+    int log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    bool thread = false, key = false;
+    char line[8192];
+
+    (void)state;
+    if (log < 0 || lseek(log, 0, SEEK_END) < 0)
+        skip(); /* for root's eyes alone */
+    assert_int_equal(after(make_a_thread_and_ask_for_a_key), ENOSYS);
+    for (unsigned i = 0; i < 200 && !key; i++) {
+        ssize_t len = read(log, line, sizeof(line) - 1);
+
+        if (len < 0) {
+            (void)poll(NULL, 0, 10);
+            continue;
+        }
+        line[len] = '\0';
+        thread = thread || tells_of(line, SYS_clone3);
+        key = tells_of(line, SYS_keyctl);
+    }
+    close(log);
+    if (!key)
+        skip(); /* this kernel tells nothing, or has told too much */
+    assert_false(thread);
+}
+
 /* An abort ends it by SIGABRT, and not in the filter. */
 static int abort_at_once(void)
 {
@@ -313,6 +369,8 @@ static void test_a_failed_assertion_ends_it_as_ever(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        /* first: a kernel that has told much leaves lines out */
+        cmocka_unit_test(test_a_new_thread_is_no_news_for_the_kernels_log),
         cmocka_unit_test(test_what_only_an_intruder_tries_ends_the_process),
         cmocka_unit_test(test_what_serving_does_not_need_is_refused),
         cmocka_unit_test(test_no_further_process_is_made),
