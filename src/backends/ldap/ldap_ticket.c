@@ -58,6 +58,8 @@ static void run(struct sp_aside *aside)
     uv_mutex_lock(&tickets->lock);
     tickets->asking = false;
     tickets->silent = job->question.answer.silent;
+    if (tickets->silent)
+        snprintf(tickets->words, sizeof(tickets->words), "%s", job->question.answer.words);
     uv_cond_broadcast(&tickets->news);
     uv_mutex_unlock(&tickets->lock);
     unref(tickets);

@@ -1,7 +1,13 @@
 /* The service identity by Kerberos: a real KDC, and a slapd that takes GSSAPI. */
 #include "bench_ldap.h"
 
+#include "backends/ldap/ldap_ticket.h"
 #include "support/kdc.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
 
 /* The GSSAPI mechanism of Cyrus SASL 2.1.28 loses a credential of its own in some binds. Only what
  * is allocated under it is let pass, and whole stacks are needed to tell. */
@@ -165,6 +171,78 @@ static void a_silent_kdc_is_dont_know_until_it_speaks(void **state)
     bench_free(b);
 }
 
+/* ---- who is named ---- */
+
+struct fetching {
+    struct sp_ldap_tickets *tickets;
+    struct sp_ldap_ticket ticket;
+    enum sp_err err;
+};
+
+static void *fetch(void *arg)
+{
+    struct fetching *f = arg;
+
+    f->err = sp_ldap_tickets_fetch(f->tickets, "MEMORY:named", NULL,
+                                   uv_hrtime() + 1000 * UINT64_C(1000000), NULL, &f->ticket);
+    return NULL;
+}
+
+/* A port of this machine that refuses connections until somebody listens. */
+static int closed_port(struct sockaddr_in *at)
+{
+    socklen_t len = sizeof(*at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    *at = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(fd, (struct sockaddr *)at, sizeof(*at)), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)at, &len), 0);
+    return fd;
+}
+
+static void realm_at(const char *path, unsigned port)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    (void)fprintf(f,
+                  "[libdefaults]\ndefault_realm = " SP_KDC_REALM "\nudp_preference_limit = 1\n"
+                  "dns_lookup_kdc = false\n[realms]\n" SP_KDC_REALM " = {\nkdc = 127.0.0.1:%u\n}\n",
+                  port);
+    assert_int_equal(fclose(f), 0);
+    setenv("KRB5_CONFIG", path, 1);
+}
+
+/* It refused connections, and now takes them and says nothing: whoever need not wait is told whom
+ * the others wait for. */
+static void who_does_not_wait_for_a_silent_kdc_is_told_which(void **state)
+{
+    char *before = strdup(getenv("KRB5_CONFIG"));
+    struct sp_ldap_tickets *tickets = sp_ldap_tickets_new(sp_kdc_path(kdc, "proxy.keytab"),
+                                                          "proxy@" SP_KDC_REALM);
+    struct fetching waits = {.tickets = tickets}, other = {.tickets = tickets};
+    struct sockaddr_in at;
+    int fd = closed_port(&at);
+    pthread_t thread;
+
+    (void)state;
+    realm_at(sp_kdc_path(kdc, "named.conf"), ntohs(at.sin_port));
+    (void)fetch(&other);
+    assert_int_equal(other.err, SP_ERR_TIMEOUT);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(pthread_create(&thread, NULL, fetch, &waits), 0);
+    (void)poll(NULL, 0, 200);
+    (void)fetch(&other);
+    assert_int_equal(other.err, SP_ERR_TIMEOUT);
+    assert_non_null(strstr(other.ticket.words, "the KDC at 127.0.0.1:"));
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(waits.err, SP_ERR_TIMEOUT);
+    close(fd);
+    sp_ldap_tickets_free(&tickets);
+    setenv("KRB5_CONFIG", before, 1);
+    free(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +251,7 @@ int main(void)
         cmocka_unit_test(a_keytab_without_the_key_is_dont_know_in_words),
         cmocka_unit_test(a_ticket_is_renewed_before_it_ends),
         cmocka_unit_test(a_silent_kdc_is_dont_know_until_it_speaks),
+        cmocka_unit_test(who_does_not_wait_for_a_silent_kdc_is_told_which),
     };
 
     return cmocka_run_group_tests(tests, start_both, stop_both);
