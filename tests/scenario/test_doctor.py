@@ -335,16 +335,16 @@ def test_root_looks_with_the_eyes_of_the_user(w):
 
 def test_a_name_that_is_an_alias(w):
     """Browsers ask for a ticket to the name at the end of a CNAME: the keytab has it, or the finding is the fault."""
-    config, real = healthy(w), "HTTP/alias-of.corp.test"
-    w.names.known["alias-of.corp.test"] = w.names.known["origin.corp.test"]
-    w.names.aliases = {"alias.corp.test": "alias-of.corp.test"}
+    config, real = healthy(w), "HTTP/front-of.corp.test"
+    w.names.known["front-of.corp.test"] = w.names.known["origin.corp.test"]
+    w.names.aliases = {"front.corp.test": "front-of.corp.test"}
     try:
-        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("alias", "HTTP/alias.corp.test"))
-        faults = ill(findings(w, config), "DNS about alias.corp.test", "an alias of alias-of.corp.test, so many browsers ask for %s; the keytab lacks it" % real)
+        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("alias", "HTTP/front.corp.test"))
+        faults = ill(findings(w, config), "DNS about front.corp.test", "an alias of front-of.corp.test, so many browsers ask for %s; the keytab lacks it" % real)
         assert len(faults) == 1 and "A record of its own" in faults[0]["remedy"], faults
-        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("aliases", "HTTP/alias.corp.test", real))
+        config.backends["corp-krb5"] = w.krb5_backend(keytab=w.realm.other_keytab("aliases", "HTTP/front.corp.test", real))
         found = findings(w, config)
-        assert all(f["well"] for f in found) and "the keytab has it" in one(found, "DNS about alias.corp.test")["state"], found
+        assert all(f["well"] for f in found) and "the keytab has it" in one(found, "DNS about front.corp.test")["state"], found
     finally:
         w.names.aliases = {}
-        del w.names.known["alias-of.corp.test"]
+        del w.names.known["front-of.corp.test"]
