@@ -31,6 +31,7 @@ static enum sp_err configure(struct sp_plan_backend *b, const struct sp_log *log
                              struct sp_config_faults *faults)
 {
     struct sp_auth_fault fault = {.option = NULL, .text = ""};
+    bool unset; /* the option at fault stands nowhere: its name must be told */
     enum sp_err err;
 
     sp_auth_lent_init(&b->lent, b->name, NULL, log);
@@ -40,7 +41,9 @@ static enum sp_err configure(struct sp_plan_backend *b, const struct sp_log *log
     err = b->ops->configure(b->block->options, &b->lent.host, &b->config, &fault);
     if (err != SP_OK) {
         fault.text[sizeof(fault.text) - 1] = '\0';
-        sp_config_fault(faults, b->block, fault.option, "%s",
+        unset = fault.option != NULL && !sp_config_is_set(b->block, fault.option);
+        sp_config_fault(faults, b->block, fault.option, "%s%s%s%s", unset ? "`" : "",
+                        unset ? fault.option : "", unset ? "`: " : "",
                         fault.text[0] != '\0' ? fault.text : "the backend refuses this block");
         b->config = NULL;
         return SP_OK; /* told as a fault; the others are looked at too */
@@ -93,6 +96,22 @@ static enum sp_err add_backends(struct sp_auth_plan *plan, sp_auth_find_plugin_f
     return err;
 }
 
+/* The name is a slip, or the file that defines it is not included: those that there are tell which.
+ */
+static void fault_no_backend(const struct sp_auth_plan *plan, const struct sp_config_block *block,
+                             const char *option, const char *name, struct sp_config_faults *faults)
+{
+    char there[256] = "";
+    size_t len = 0;
+
+    for (size_t i = 0; i < plan->backends_len && len < sizeof(there); i++)
+        len += (size_t)snprintf(there + len, sizeof(there) - len, "%s\"%.80s\"", i > 0 ? ", " : "",
+                                plan->backends[i].name);
+    sp_config_fault(faults, block, option, "there is no backend \"%.80s\"; %s%s", name,
+                    there[0] != '\0' ? "there are: " : "none is defined: is its file included?",
+                    there);
+}
+
 static void link_groups(struct sp_auth_plan *plan, struct sp_plan_backend *b,
                         struct sp_config_faults *faults)
 {
@@ -102,7 +121,7 @@ static void link_groups(struct sp_auth_plan *plan, struct sp_plan_backend *b,
         return;
     b->groups_from = find_backend(plan, name);
     if (b->groups_from == NULL)
-        sp_config_fault(faults, b->block, "groups_from", "there is no backend \"%s\"", name);
+        fault_no_backend(plan, b->block, "groups_from", name, faults);
     else if ((b->groups_from->ops->abilities & SP_AUTH_GROUPS) == 0)
         sp_config_fault(faults, b->block, "groups_from",
                         "backend \"%s\" (plugin %s) cannot look up groups", name,
@@ -119,7 +138,7 @@ static void add_to_chain(struct sp_auth_plan *plan, struct sp_plan_chain *chain,
     struct sp_plan_backend *b = find_backend(plan, name);
 
     if (b == NULL) {
-        sp_config_fault(faults, block, option, "there is no backend \"%s\"", name);
+        fault_no_backend(plan, block, option, name, faults);
         return;
     }
     if ((b->ops->abilities & (unsigned)ability) == 0) {

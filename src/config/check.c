@@ -169,11 +169,14 @@ static bool is_new(struct sp_config_reader *reader, const struct sp_config_secti
 
     if (first == NULL)
         return true;
-    sp_config_fault_at(reader->faults, draft->file->name, draft->line,
-                       "a second %s%s%s%s; the first begins at %s:%u", section->name,
-                       section->titled ? " \"" : "",
-                       section->titled ? sp_config_show(draft->title) : "",
-                       section->titled ? "\"" : "", first->file->name, first->line);
+    sp_config_fault_at(
+        reader->faults, draft->file->name, draft->line,
+        "a second %s%s%s%s; the first begins at %s:%u%s", section->name,
+        section->titled ? " \"" : "", section->titled ? sp_config_show(draft->title) : "",
+        section->titled ? "\"" : "", first->file->name, first->line,
+        first->line == draft->line && strcmp(first->file->name, draft->file->name) == 0
+            ? ": that file is included twice"
+            : "");
     return false;
 }
 

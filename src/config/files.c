@@ -21,6 +21,8 @@ static char *read_whole(const char *path, size_t *len_out, const char **why)
     *why = NULL;
     if (fd < 0 || fstat(fd, &st) != 0)
         *why = strerror(errno);
+    else if (S_ISDIR(st.st_mode))
+        *why = "it is a folder; name the files in it, one by one";
     else if (!S_ISREG(st.st_mode))
         *why = "not a regular file";
     else if (st.st_size > SP_CONFIG_FILE_MAX)
@@ -53,8 +55,13 @@ static bool read_and_parse(struct sp_config_reader *reader, const struct sp_conf
 
     sp_config_note_named(reader, NULL, file->name, from_name, from_line);
     if (text == NULL) {
-        sp_config_fault_at(reader->faults, from_name, from_line, "%s cannot be read: %s",
-                           sp_config_show(file->name), why);
+        sp_config_fault_at(
+            reader->faults, from_name, from_line, "%s cannot be read: %s%s",
+            file->from == NULL ? "the configuration" : sp_config_show(file->name), why,
+            file->from == NULL                ? " (-c FILE names another)"
+            : strchr(file->name, '*') != NULL ? " (a * stands for nothing: each file "
+                                                "is named on its own)"
+                                              : "");
         return false;
     }
     well = sp_config_parse(reader, file, text, len);
@@ -106,7 +113,9 @@ bool sp_config_parse_file(struct sp_config_reader *reader, const char *path,
         return false;
     }
     if (path[0] == '\0')
-        sp_config_fault_at(reader->faults, from_name, from_line, "include of an empty name");
+        sp_config_fault_at(reader->faults, from_name, from_line,
+                           from != NULL ? "include of an empty name"
+                                        : "the name of the configuration is empty");
     else if (is_among(from, file->name))
         sp_config_fault_at(reader->faults, from_name, from_line,
                            "%s includes itself, here or by way of other files",

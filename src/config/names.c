@@ -107,6 +107,14 @@ void sp_config_fault_unknown_key(struct sp_config_reader *reader, const struct s
                            "unknown key `%s` %s; sallyport.conf(5) lists them all", shown, where);
 }
 
+static bool is_ascii(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text >= 0x80)
+            return false;
+    return true;
+}
+
 void sp_config_fault_unknown_block(struct sp_config_reader *reader,
                                    const struct sp_config_file *file, unsigned line,
                                    const char *name)
@@ -121,7 +129,12 @@ void sp_config_fault_unknown_block(struct sp_config_reader *reader,
             names[len++] = s->name;
     names[len++] = "include";
     near = sp_config_nearest(name, names, len);
-    if (near != NULL)
+    if (!is_ascii(name))
+        sp_config_fault_at(reader->faults, file->name, line,
+                           "unknown block or key `%s`: there is a character in it that is not "
+                           "ASCII, such as a no-break space or a curly quote",
+                           sp_config_show(name));
+    else if (near != NULL)
         sp_config_fault_at(reader->faults, file->name, line,
                            "unknown block or key `%s`; did you mean `%s`?", sp_config_show(name),
                            near);

@@ -260,6 +260,19 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
     p->faults++;
     if (sscanf(text, "no such option '%127[^']'", name) == 1)
         sp_config_fault_unknown_block(p->reader, p->file, line, name);
+    else if (sscanf(text, "missing title for section '%127[^']'", name) == 1)
+        sp_config_fault_at(p->reader->faults, p->file->name, line,
+                           "a %s needs a name in quotes: %s \"...\" { }", name, name);
+    else if (sscanf(text, "missing opening brace for section '%127[^']'", name) == 1)
+        sp_config_fault_at(p->reader->faults, p->file->name, line,
+                           "after %s comes \"{\", or its name in quotes and \"{\", if it has one",
+                           name);
+    else if (strcmp(text, "premature end of file") == 0)
+        sp_config_fault_at(p->reader->faults, p->file->name, line,
+                           "the file ends where a value or a \"}\" should stand");
+    else if (strcmp(text, "missing parenthesis for function 'include'") == 0)
+        sp_config_fault_at(p->reader->faults, p->file->name, line,
+                           "include is written with parentheses: include(\"backends/local.conf\")");
     else
         sp_config_fault_at(p->reader->faults, p->file->name, line, "%s", sp_config_show(text));
 }

@@ -98,6 +98,11 @@ static void take_secret(struct sp_config_reader *reader, const struct sp_config_
     } else if (bytes.len == 0) {
         sp_config_fault_at(reader->faults, note->file->name, note->line, "`%s`: %s is empty",
                            note->name, sp_config_show(path));
+    } else if (bytes.len >= 3 && memcmp(bytes.base, "\xef\xbb\xbf", 3) == 0) {
+        sp_config_fault_at(reader->faults, note->file->name, note->line,
+                           "`%s`: %s begins with a byte order mark, which is no part of a secret; "
+                           "save it without",
+                           note->name, sp_config_show(path));
     } else if (memchr(bytes.base, '\0', bytes.len) != NULL) {
         sp_config_fault_at(reader->faults, note->file->name, note->line,
                            "`%s`: %s holds a NUL byte; it should be one line of text", note->name,

@@ -231,14 +231,23 @@ static void assignment(struct scanner *s, bool append)
 
 static void brace(struct scanner *s, int c)
 {
-    if (c == '{' && s->value_next)
+    if (c == '{' && s->value_next) {
         s->in_list = true;
-    else if (c == '{')
-        s->block = ++s->blocks, s->block_line = s->line;
-    else if (s->in_list)
+    } else if (c == '{') {
+        if (s->block != 0)
+            FAULT(s,
+                  "a \"{\" within the block that begins at line %u: the \"}\" of that block is "
+                  "missing, or \"=\" before this one",
+                  s->block_line);
+        s->block = ++s->blocks;
+        s->block_line = s->line;
+    } else if (s->in_list) {
         s->in_list = false;
-    else
+    } else if (s->block != 0) {
         s->block = 0;
+    } else {
+        FAULT(s, "a \"}\" too many: no block is open here");
+    }
 }
 
 static void mark(struct scanner *s, int c)
@@ -334,6 +343,8 @@ bool sp_config_scan(struct sp_config_reader *reader, const struct sp_config_file
     }
     if (!is_text(&s))
         return false;
+    if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) /* a byte order mark, as Windows writes */
+        memset(text, ' ', 3);
     while (s.at < s.len && reader->faults->count < 100)
         step(&s);
     if (s.well && s.block != 0) /* libconfuse takes the end of the file for a brace */

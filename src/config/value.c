@@ -198,6 +198,8 @@ static char *read_path(const struct filling *f, const char *text)
         FAULT(f, "%s cannot be read: %s", sp_config_show(path), strerror(errno));
     else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) /* whoever opens it would wait */
         FAULT(f, "%s is a pipe; write it to a file", sp_config_show(path));
+    else if (f->option->type == SP_OPTION_PATHS && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        FAULT(f, "%s is a folder; name the file in it", sp_config_show(path));
     return path;
 }
 

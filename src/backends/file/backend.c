@@ -401,8 +401,8 @@ static unsigned file_diagnose(struct sp_auth_config *config, struct sp_auth_find
     struct sp_auth_finding finding = {table != NULL, "user file", state, NULL};
 
     if (table != NULL)
-        (void)snprintf(state, sizeof state, "%s: %zu users", config->options->path,
-                       sp_file_table_len(table));
+        (void)snprintf(state, sizeof state, "%s: %zu user%s", config->options->path,
+                       sp_file_table_len(table), sp_file_table_len(table) == 1 ? "" : "s");
     else
         finding.remedy = "mend that line; until then the users read before go on serving";
     findings->add(findings, &finding);

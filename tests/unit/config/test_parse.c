@@ -211,11 +211,18 @@ static void faults_of_form_name_their_line(void **state)
     struct fixture *f = *state;
 
     assert_refused(f, "\nworkers 4", "t.conf:2: ");
-    assert_refused(f, "workers = \n", "premature end of file");
+    assert_refused(f, "workers = \n", "the file ends where a value");
     assert_refused(f, "\nlimits {\n count = 3\n", "block that begins at line 2");
-    assert_refused(f, "limits { }\n}", "t.conf:2: unexpected closing brace");
-    assert_refused(f, "listen { }", "missing title for section 'listen'");
-    assert_refused(f, "limits \"x\" { }", "missing opening brace for section 'limits'");
+    assert_refused(f, "limits { }\n}", "t.conf:2: a \"}\" too many: no block is open here");
+    assert_refused(f, "listen { }",
+                   "t.conf:1: a listen needs a name in quotes: listen \"...\" { }");
+    assert_refused(f, "limits \"x\" { }", "t.conf:1: after limits comes \"{\"");
+    assert_refused(f, "limits {\n count = 3\nlisten \"a\" { }\n",
+                   "t.conf:3: a \"{\" within the block that begins at line 1: the \"}\" of that "
+                   "block is missing");
+    assert_refused(f, "limits { count { 3 } }", "or \"=\" before this one");
+    assert_refused(f, "include \"a.conf\"", "include is written with parentheses");
+    assert_refused(f, "limits\xc2\xa0{ }", "a character in it that is not ASCII");
     assert_refused(f, "listen \"\" { }", "needs a name that is not empty");
     assert_refused(f, "limits { count == 3 }", "t.conf:1: ");
     assert_refused(f, "workers = 3 }", "t.conf:1: ");

@@ -196,7 +196,7 @@ static void a_missing_main_file_is_a_fault(void **state)
 
     f->config = sp_config_read("/nonexistent/x.conf", test_sections, &f->faults);
     assert_null(f->config);
-    assert_fault(f, "/nonexistent/x.conf:1: /nonexistent/x.conf cannot be read: No such file");
+    assert_fault(f, "/nonexistent/x.conf:1: the configuration cannot be read: No such file");
 }
 
 static const struct ldap_options *first_backend(struct fixture *f)
