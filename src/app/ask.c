@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -27,10 +28,22 @@ static bool set_patience(int fd, int option, time_t seconds)
     return setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience) == 0;
 }
 
+/* The kernel refuses a connection to a file in the same words as to a socket that nobody has. */
+static bool is_socket(const char *path)
+{
+    struct stat st;
+    int kept = errno;
+    bool is = stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+
+    errno = kept;
+    return is;
+}
+
 /* -1: told on standard error. */
 static int connect_to(const char *command, const char *path)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    bool refused;
     int fd;
 
     if (strlen(path) >= sizeof sun.sun_path) {
@@ -44,10 +57,12 @@ static int connect_to(const char *command, const char *path)
         set_patience(fd, SO_SNDTIMEO, PATIENCE_S) &&
         connect(fd, (const struct sockaddr *)&sun, sizeof sun) == 0)
         return fd;
+    refused = errno == ECONNREFUSED;
     fprintf(stderr, "sallyport %s: %s: %s%s\n", command, path, strerror(errno),
-            errno == ECONNREFUSED || errno == ENOENT ? " (is sallyport running?)"
-            : errno == EACCES ? " (this is for root and the user that sallyport runs as)"
-                              : "");
+            refused && !is_socket(path)  ? " (this is no socket)"
+            : refused || errno == ENOENT ? " (is sallyport running?)"
+            : errno == EACCES            ? " (this is for root and the user that sallyport runs as)"
+                                         : "");
     if (fd >= 0)
         (void)close(fd);
     return -1;
@@ -230,6 +245,13 @@ enum sp_exit sp_app_ask(const struct sp_app_question *question)
 
     if (len < 0 || (size_t)len >= sizeof line || strchr(line, '\n') != line + len - 1) {
         fprintf(stderr, "sallyport %s: a name is one line, and not a long one\n",
+                question->command);
+        return SP_EXIT_USAGE;
+    }
+    if ((question->word != NULL && question->word[0] == '\0') ||
+        (question->socket != NULL && question->socket[0] == '\0')) {
+        fprintf(stderr,
+                "sallyport %s: an empty word names nothing (is a variable of the shell unset?)\n",
                 question->command);
         return SP_EXIT_USAGE;
     }

@@ -36,31 +36,37 @@ static const struct asked {
     {"reload", 1, 1, false, false, print_line}, {"drain", 1, 1, false, false, print_line},
 };
 
-/* NULL: there is none that takes these words. */
-static const struct asked *find(const struct sp_app_args *args)
+static const struct asked *find(const char *name)
 {
     for (size_t i = 0; i < sizeof asked / sizeof *asked; i++)
-        if (strcmp(args->operands[0], asked[i].name) == 0 &&
-            args->operands_len >= asked[i].operands_min &&
-            args->operands_len <= asked[i].operands_max &&
-            (asked[i].json || !sp_app_args_has(args, "--json")))
+        if (strcmp(name, asked[i].name) == 0)
             return &asked[i];
     return NULL;
 }
 
+/* What is wrong with these words; NULL: nothing. */
+static const char *check_words(const struct asked *command, const struct sp_app_args *args)
+{
+    if (command == NULL)
+        return "there is no such command";
+    if (args->operands_len < command->operands_min)
+        return "whom it is about (a USER, or a CLIENT's address) must follow";
+    if (args->operands_len > command->operands_max)
+        return "nothing more may follow";
+    return command->json || !sp_app_args_has(args, "--json") ? NULL : "it has no --json";
+}
+
 static enum sp_exit run(const struct sp_app_args *args)
 {
-    const struct asked *command = find(args);
+    const struct asked *command = find(args->operands[0]);
+    const char *why = check_words(command, args);
     struct sp_app_question question = {.command = "ctl", .config = args->config};
     struct sp_app_printer printer;
     enum sp_exit status;
 
-    if (command == NULL) {
-        fprintf(stderr,
-                "sallyport ctl: ask one of: stats, sessions [--json], flush [USER], "
-                "trace [--json] USER|CLIENT, reload, drain\n"
-                "usage: sallyport ctl %s\n",
-                args->command->usage);
+    if (why != NULL) {
+        fprintf(stderr, "sallyport ctl %.40s: %s\nusage: sallyport ctl %s\n", args->operands[0],
+                why, args->command->usage);
         return SP_EXIT_USAGE;
     }
     sp_app_printer_init(&printer, stdout, sp_app_args_has(args, "--json"));
@@ -95,6 +101,7 @@ const struct sp_app_command sp_cmd_ctl = {
         "\nThe control socket (admin.socket) answers root and the user that sallyport runs as. Of\n"
         "the configuration nothing else is looked at: --socket PATH names the socket without it.\n",
     .flags = flags,
+    .operand = "stats, sessions, flush, trace, reload or drain",
     .operands_min = 1,
     .operands_max = 2,
     .run = run,

@@ -37,6 +37,7 @@ struct login {
     const struct sp_identity *identity;
     struct sp_policy_who who; /* of identity */
     bool failed;              /* something could not be told */
+    char words[256];          /* of a fault in the command line */
 };
 
 static const char *word_of(enum sp_verdict verdict)
@@ -249,6 +250,26 @@ static enum sp_exit ask(struct login *l, struct sp_span password)
     return status;
 }
 
+/* Before a password is typed in vain. */
+static bool knows_backend(const struct login *l)
+{
+    const char *name = sp_app_args_get(l->args, "--backend");
+    size_t len;
+    const struct sp_config_block *all = sp_config_all(sp_proxy_snapshot_config(l->snapshot),
+                                                      "backend", &len);
+
+    for (size_t i = 0; i < len && name != NULL; i++)
+        if (strcmp(all[i].title, name) == 0)
+            name = NULL;
+    if (name == NULL)
+        return true;
+    fprintf(stderr, "sallyport login: --backend %s: there is no such backend; there are:", name);
+    for (size_t i = 0; i < len; i++)
+        fprintf(stderr, " %s", all[i].title);
+    fprintf(stderr, "%s\n", len == 0 ? " none" : "");
+    return false;
+}
+
 static enum sp_exit read_and_ask(struct login *l)
 {
     struct sp_secret password;
@@ -256,6 +277,8 @@ static enum sp_exit read_and_ask(struct login *l)
     enum sp_exit status;
     enum sp_err err;
 
+    if (!knows_backend(l))
+        return SP_EXIT_USAGE;
     (void)snprintf(prompt, sizeof(prompt), "Password of %.256s: ", l->args->operands[0]);
     errno = 0;
     err = sp_app_password_read(STDIN_FILENO, prompt, &password);
@@ -311,6 +334,8 @@ static const char *check_words(const struct sp_app_args *args)
         return "--negotiate takes the ticket of whoever calls: no USER, --backend or --from";
     if (!ticket && (sp_app_args_has(args, "--listen") || sp_app_args_has(args, "--proxy")))
         return "--listen and --proxy go with --negotiate";
+    if (!ticket && args->operands_len == 1 && args->operands[0][0] == '\0')
+        return "the USER is empty";
     return ticket || args->operands_len == 1 ? NULL : "name a USER, or --negotiate";
 }
 
@@ -326,10 +351,11 @@ static const char *take_words(struct login *l)
     if (to == NULL && sp_app_args_has(l->args, "--negotiate"))
         to = NOWHERE;
     if (sp_addr_parse_ip(&l->client, sp_span_cstr(from != NULL ? from : "127.0.0.1")) != SP_OK)
-        return "--from takes an address";
-    if (to != NULL && !sp_app_target_parse(&l->target, to, &why))
-        return why;
-    return NULL;
+        return "--from takes an address, such as 10.0.0.1";
+    if (to == NULL || sp_app_target_parse(&l->target, to, &why))
+        return NULL;
+    (void)snprintf(l->words, sizeof(l->words), "--to %.200s: %s", to, why);
+    return l->words;
 }
 
 static enum sp_exit run(const struct sp_app_args *args)

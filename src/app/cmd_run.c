@@ -33,6 +33,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
 {
     const struct sp_app_options *options = sp_app_options_of(config);
     const struct sp_log_options *log = sp_config_one(config, "log")->options;
+    const char *failed;
     bool well;
 
     sp_server_signals_hold();
@@ -45,16 +46,18 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
         sp_process_remove_pid(options->pid_file);
         return false;
     }
-    if (sp_log_open(log) != SP_OK) {
-        fprintf(stderr, "sallyport: the logs %s and %s cannot be opened%s%s: %s\n", log->access,
-                log->error, options->user[0] != '\0' ? " by user " : "", options->user,
-                strerror(errno));
+    if (sp_log_open(log, &failed) != SP_OK) {
+        fprintf(stderr, "sallyport: the log %s cannot be opened%s%s: %s\n", failed,
+                options->user[0] != '\0' ? " by user " : "", options->user, strerror(errno));
         sp_process_remove_pid(options->pid_file);
         return false;
     }
     confine(options);
     well = sp_server_run(loader, snapshot, sockets);
     sp_log_close();
+    if (!well && log->error[0] != '\0' && strcmp(log->error, "-") != 0)
+        fprintf(stderr, "sallyport: it ended with a fault, which the error log names: %s\n",
+                log->error);
     sp_process_remove_pid(options->pid_file);
     return well;
 }

@@ -47,6 +47,7 @@ const struct sp_app_command sp_cmd_why = {
         "           the control socket; else as admin.socket in the configuration says\n"
         "\nThe proxy remembers the last few thousand, in memory. Status 1: nothing is known.\n",
     .flags = flags,
+    .operand = "an ID, USER or CLIENT",
     .operands_min = 1,
     .operands_max = 1,
     .run = run,

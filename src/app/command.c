@@ -103,7 +103,7 @@ enum sp_exit sp_app_args_take(struct sp_app_args *args, int argc, char **argv)
             return status;
     }
     if (args->operands_len < args->command->operands_min)
-        return usage_fault(args->command, "something is missing", "");
+        return usage_fault(args->command, args->command->operand, " must follow");
     if (args->operands_len > args->command->operands_max)
         return usage_fault(args->command,
                            "too much: ", args->operands[args->command->operands_max]);

@@ -37,6 +37,7 @@ struct sp_app_command {
     const char *help;                /* the rest that `help NAME` says; whole lines */
     const struct sp_app_flag *flags; /* its own, at most SP_APP_FLAGS_MAX; or NULL */
     bool no_config;                  /* takes no -c */
+    const char *operand;             /* what must follow, in words; where operands_min is not 0 */
     unsigned operands_min;
     unsigned operands_max;
     enum sp_exit (*run)(const struct sp_app_args *args);

@@ -55,6 +55,16 @@ static bool find_listener(struct visit *v)
     return v->listen != NULL;
 }
 
+static void say_listens(const struct sp_proxy_snapshot *snapshot)
+{
+    size_t len;
+    const struct sp_listen *listens = sp_proxy_snapshot_listens(snapshot, &len);
+
+    for (size_t i = 0; i < len; i++)
+        fprintf(stderr, " %s", listens[i].title);
+    fprintf(stderr, "\n");
+}
+
 /* One that listens on every address is reached on the loopback. */
 static struct sp_addr reachable(const struct sp_addr *addr)
 {
@@ -254,7 +264,9 @@ enum sp_exit sp_app_negotiate_run(const struct sp_app_negotiate *question)
     char host[300];
 
     if (!find_listener(&v)) {
-        fprintf(stderr, "sallyport login: there is no listen \"%s\"\n", question->listen);
+        fprintf(stderr, "sallyport login: --listen %s: there is no such listen; there are:",
+                question->listen);
+        say_listens(question->snapshot);
         return SP_EXIT_USAGE;
     }
     if (question->host == NULL && !own_name(host, sizeof(host))) {

@@ -22,7 +22,7 @@ static bool write_request(struct sp_app_target *target, const char *text, const 
     bool connect = port != NULL && strcmp(port, ":443") == 0;
     int len;
 
-    *why_out = "write HOST:PORT";
+    *why_out = "write HOST:PORT, such as www.example.org:443";
     if (port == NULL || port[1] == '\0' || strpbrk(text, " \t\r\n/?#") != NULL)
         return false;
     if (connect)

@@ -181,7 +181,7 @@ enum sp_log_format sp_log_format_now(void)
     return (enum sp_log_format)atomic_load_explicit(&access_format, memory_order_relaxed);
 }
 
-enum sp_err sp_log_open(const struct sp_log_options *options)
+enum sp_err sp_log_open(const struct sp_log_options *options, const char **failed_out)
 {
     const char *error = options->error[0] != '\0' ? options->error : "-";
     enum sp_err err = SP_OK;
@@ -190,10 +190,12 @@ enum sp_err sp_log_open(const struct sp_log_options *options)
     atomic_store_explicit(&access_format, options->format, memory_order_relaxed);
     atomic_store_explicit(&to_journal, strcmp(error, "-") == 0 && stderr_is_journal(),
                           memory_order_relaxed);
+    *failed_out = options->access;
     if (options->access[0] != '\0')
         err = sp_sink_open(SP_SINK_ACCESS, options->access);
     if (err != SP_OK)
         return err;
+    *failed_out = error;
     err = sp_sink_open(SP_SINK_ERROR, error);
     if (err != SP_OK) {
         int kept = errno;

@@ -31,8 +31,10 @@ struct sp_log_options {
 };
 extern const struct sp_option sp_log_option_table[];
 
-/* Opens the files and starts a writer thread for each. SP_ERR_IO with errno. Main thread. */
-enum sp_err sp_log_open(const struct sp_log_options *options) SP_MUST_CHECK;
+/* Opens the files and starts a writer thread for each. SP_ERR_IO with errno, and *failed_out is the
+ * file that could not be opened. Main thread. */
+enum sp_err sp_log_open(const struct sp_log_options *options,
+                        const char **failed_out) SP_MUST_CHECK;
 /* Writes what is queued (bounded wait), stops the threads. Main thread, after all workers. */
 void sp_log_close(void);
 /* USR1: the files are opened anew by name. Any thread. */

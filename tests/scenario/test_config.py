@@ -275,3 +275,60 @@ def test_help_and_version_exit_with_0(w):
     for words in (["help"], ["version"], ["--help"], ["check", "--help"], ["run", "--help"], ["help", "run"]):
         code, out, err = w.command(*words)
         assert code == 0 and out.strip(), (words, code, out, err)
+
+
+def test_slips_are_told_as_what_they_are(w):
+    """What an editor, a copy from a web page and a missing include leave behind."""
+    def slip(change, *wanted, status=1):
+        path = w.config().write()
+        with open(path, "rb") as f:
+            text = f.read()
+        with open(path, "wb") as f:
+            f.write(change(text))
+        code, out, err = w.command("check", "-c", path)
+        assert code == status, (code, out, err)
+        for pattern in wanted:
+            assert re.search(pattern, out + err), "%r is not in:\n%s" % (pattern, out + err)
+
+    slip(lambda text: b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n"), ": ok: ", status=0)
+    slip(lambda text: text.replace(b"}\nlog {", b"\nlog {"), r"sallyport\.conf:\d+: a \"\{\" within the block that begins at line \d+")
+    slip(lambda text: text + b"}\n", r"sallyport\.conf:\d+: a \"\}\" too many")
+    slip(lambda text: text.replace(b"log {", b"log\xc2\xa0{"), r"not ASCII")
+    slip(lambda text: text + b'include("backends/corp-ldap.conf")\n', r"a second backend \"corp-ldap\".*that file is included twice")
+    slip(lambda text: text + b'include("backends")\n', r"sallyport\.conf:\d+: \S+/backends cannot be read: it is a folder; name the files in it")
+    slip(lambda text: text + b'include("backends/*.conf")\n', r"a \* stands for nothing")
+    slip(lambda text: text.replace(b'include("backends/corp-krb5.conf")', b""), r"there is no backend \"corp-krb5\"; there are: \"corp-ldap\"")
+    config = w.config()
+    config.file("ldap.secret", b"\xef\xbb\xbfsecret\n")
+    check(w, config, r"ldap\.secret begins with a byte order mark")
+    config = w.config()
+    del config.backends["corp-ldap"]["base"]
+    check(w, config, r"corp-ldap\.conf:1: `base`: ")
+    code, out, err = w.command("check", "-c", os.path.join(w.folder, "nowhere.conf"))
+    assert code == 1 and err.count("nowhere.conf") == 1 and "-c FILE names another" in err, err
+
+
+def test_words_that_a_command_does_not_take_are_told(w):
+    path = w.config().write()
+    for words, wanted in ((["ctl", "trace"], "ctl trace: whom it is about"), (["ctl", "sessions", "x"], "nothing more may follow"),
+                          (["ctl", "--json", "stats"], "it has no --json"), (["ctl", "flush", ""], "an empty word names nothing"),
+                          (["ctl", "explode"], "there is no such command"), (["ctl"], "must follow"), (["why"], "an ID, USER or CLIENT must follow"),
+                          (["why", ""], "an empty word"), (["login", ""], "the USER is empty"), (["login", "--to", "x", "alice"], "--to x: write HOST:PORT"),
+                          (["login", "--backend", "corp-lpad", "alice"], "--backend corp-lpad: there is no such backend; there are: corp-ldap corp-krb5"),
+                          (["login", "--negotiate", "--listen", "x:1"], "there is no such listen; there are: %s:3128" % w.proxy_address)):
+        code, out, err = w.command(words[0], "-c", path, *words[1:])
+        assert code == 2 and wanted in err and not out, (words, code, out, err)
+    for place, wanted in ((path, "this is no socket"), (w.folder, "this is no socket"), ("/nonexistent/x", "is sallyport running?")):
+        code, out, err = w.command("ctl", "--socket", place, "stats")
+        assert code == 1 and wanted in err, (code, out, err)
+
+
+def test_a_start_that_fails_says_where_it_is_told(w):
+    config = w.config()
+    config.log["access"] = os.path.join(config.folder, "nowhere", "access.log")
+    code, out, err = w.command("run", "-c", config.write())
+    assert code == 1 and "the log %s cannot be opened: No such file" % config.log["access"] in err, err
+    config = w.config()
+    os.mkdir(config.admin["socket"])
+    code, out, err = w.command("run", "-c", config.write())
+    assert code == 1 and config.log["error"] in err, err

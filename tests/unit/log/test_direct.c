@@ -51,10 +51,11 @@ static void a_line_before_open_goes_straight_to_standard_error(void **state)
 
 static void say_opened(void)
 {
+    const char *failed = NULL;
     struct sp_log_options options = {
         .access = (char *)(uintptr_t) "", .error = (char *)(uintptr_t) "-", .level = SP_LOG_INFO};
 
-    assert_int_equal(sp_log_open(&options), SP_OK);
+    assert_int_equal(sp_log_open(&options, &failed), SP_OK);
     sp_log_warning(NULL, "event=one");
     sp_log_info(NULL, "event=two");
     sp_log_close();

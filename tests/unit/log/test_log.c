@@ -48,12 +48,13 @@ static int remove_place(void **state)
 
 static void open_log(const struct place *place, const char *access, enum sp_log_level level)
 {
+    const char *failed = NULL;
     struct sp_log_options options = {.access = (char *)(uintptr_t)access,
                                      .format = SP_LOG_JSON,
                                      .error = (char *)(uintptr_t)place->error,
                                      .level = (int)level};
 
-    assert_int_equal(sp_log_open(&options), SP_OK);
+    assert_int_equal(sp_log_open(&options, &failed), SP_OK);
 }
 
 static char *slurp(const char *path)
@@ -283,13 +284,15 @@ static void closing_does_not_wait_for_a_reader_who_does_not_read(void **state)
 static void a_pipe_without_a_reader_is_an_error_and_not_a_wait(void **state)
 {
     struct place *place = *state;
+    const char *failed = NULL;
     struct sp_log_options options = {.access = place->access, .error = place->error};
     int reader;
 
     assert_int_equal(mkfifo(place->access, 0600), 0);
     alarm(10); /* a wait would be one for ever */
-    assert_int_equal(sp_log_open(&options), SP_ERR_IO);
+    assert_int_equal(sp_log_open(&options, &failed), SP_ERR_IO);
     assert_int_equal(errno, ENXIO);
+    assert_string_equal(failed, place->access);
     reader = open(place->access, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     open_log(place, place->access, SP_LOG_INFO);
     assert_int_equal(close(reader), 0);
@@ -301,11 +304,13 @@ static void a_pipe_without_a_reader_is_an_error_and_not_a_wait(void **state)
 static void a_file_that_cannot_be_opened_is_an_error_and_nothing_is_left_open(void **state)
 {
     struct place *place = *state;
+    const char *failed = NULL;
     struct sp_log_options options = {.access = place->access,
                                      .error = (char *)(uintptr_t) "/nonexistent/error"};
 
-    assert_int_equal(sp_log_open(&options), SP_ERR_IO);
+    assert_int_equal(sp_log_open(&options, &failed), SP_ERR_IO);
     assert_int_equal(errno, ENOENT);
+    assert_string_equal(failed, "/nonexistent/error");
     open_log(place, place->access, SP_LOG_INFO);
     sp_log_close();
     sp_log_close();
