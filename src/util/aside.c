@@ -1,6 +1,7 @@
 /* Threads that nobody joins: see aside.h. */
 #include "util/aside.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -100,17 +101,33 @@ void sp_aside_leave(struct sp_aside **ref)
 
 /* ---- beginning ---- */
 
+/* Signals are for the thread that handles them: here one would interrupt a library, or end the
+ * process where the others hold it back. */
+static int create(const pthread_attr_t *attr, struct sp_aside *aside)
+{
+    pthread_t thread;
+    sigset_t all, before;
+    int failure;
+
+    (void)sigfillset(&all);
+    failure = pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (failure != 0)
+        return failure;
+    failure = pthread_create(&thread, attr, run, aside);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failure;
+}
+
 static enum sp_err start_thread(struct sp_aside *aside)
 {
     pthread_attr_t attr;
-    pthread_t thread;
     int failure = pthread_attr_init(&attr);
 
     if (failure != 0)
         return SP_ERR_FULL;
     failure = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     if (failure == 0)
-        failure = pthread_create(&thread, &attr, run, aside);
+        failure = create(&attr, aside);
     (void)pthread_attr_destroy(&attr);
     return failure == 0 ? SP_OK : SP_ERR_FULL;
 }

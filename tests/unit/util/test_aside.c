@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +23,16 @@ struct job {
     struct sp_aside aside;
     int wait_for; /* -1: nothing */
     unsigned result;
+    bool deaf; /* to signals */
 };
 
 static void job_run(struct sp_aside *aside)
 {
     struct job *job = sp_container_of(aside, struct job, aside);
+    sigset_t mask;
     char byte;
 
+    job->deaf = pthread_sigmask(SIG_SETMASK, NULL, &mask) == 0 && sigismember(&mask, SIGTERM) == 1;
     if (job->wait_for >= 0 && read(job->wait_for, &byte, 1) != 1)
         abort();
     job->result = 42;
@@ -109,6 +113,21 @@ static void what_has_ended_can_be_read_and_is_freed_once(void **state)
     assert_int_equal(atomic_load(&freed), 1);
 }
 
+static void signals_are_for_others(void **state)
+{
+    struct job *job = job_new(-1);
+    struct sp_aside *aside = &job->aside;
+    sigset_t mask;
+
+    (void)state;
+    assert_int_equal(sp_aside_start(aside), SP_OK);
+    assert_int_equal(sp_aside_wait(aside, in_ms(PATIENCE_S * 1000u), NULL), SP_OK);
+    assert_true(job->deaf);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    assert_int_equal(sigismember(&mask, SIGTERM), 0);
+    sp_aside_leave(&aside);
+}
+
 static void what_is_silent_is_left_to_its_end(void **state)
 {
     const int *ends = *state;
@@ -180,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_has_ended_can_be_read_and_is_freed_once, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(signals_are_for_others, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_silent_is_left_to_its_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(one_who_is_told_to_stop_waits_no_longer, set_up, tear_down),
         cmocka_unit_test_setup_teardown(there_are_only_so_many, set_up, tear_down),
