@@ -4,11 +4,13 @@ identity by Kerberos does: without it a login is "don't know", and nobody else w
 import glob
 import json
 import threading
+import time
 
 from before import as_before, brief
 from by_ticket import PRINCIPAL, comes_back, configured, kerberos_directory, without_kdc
 from common import ALICE, BOB, ask, login, own, passed
 from sp_rig.held import control, total
+from sp_rig.procs import wait_until
 
 FAULTS = ("stopped", "hung")
 
@@ -41,10 +43,9 @@ def test_kdc_gone_or_hung_changes_nothing_for_tickets_and_logins(w):
 # ---- the service identity by Kerberos ----
 
 def names_the_kdc(p, count):
-    """The log has said so often that it is the KDC, and never that the directory refuses the identity."""
-    said = p.errors()
-    assert said.count("reason=\"no ticket for %s@CORP.TEST: " % PRINCIPAL) >= count, said
-    assert "event=ldap_service_refused" not in said, said
+    """The log says so often that it is the KDC, and never that the directory refuses the identity."""
+    wait_until("the log names the KDC", lambda: p.errors().count("reason=\"no ticket for %s@CORP.TEST: " % PRINCIPAL) >= count, 5 * p.patience)
+    assert "event=ldap_service_refused" not in p.errors(), p.errors()
 
 
 def test_without_a_kdc_at_the_start_logins_are_503_until_it_comes(w):
@@ -94,6 +95,26 @@ def test_a_service_bind_without_a_kdc_is_503_blocks_nobody_and_is_made_when_it_i
                     assert faults and all("KDC" in f["state"] and "KDC" in f["remedy"] for f in faults), faults
                 comes_back(w)
         assert set(glob.glob("/tmp/krb5cc*")) == files
+
+
+def test_without_a_kdc_logins_go_on_until_the_ticket_ends(w):
+    """Half of its life before, a new one is asked for, and nobody answers."""
+    with kerberos_directory(w) as (_, keys):
+        w.realm.kadmin("modprinc -maxlife 12sec " + PRINCIPAL)
+        began, answers = time.monotonic(), []
+        p = w.start(configured(w, keys))
+        passed(ask(w, auth=BOB))
+        with without_kdc(w, "stopped"):
+            while not answers or answers[-1].status == 200 and time.monotonic() - began < 60 * w.patience:
+                control(p, "flush bob")
+                answers.append(ask(w, auth=BOB))
+                time.sleep(0.05)
+            assert "event=ldap_not_renewed" in p.errors(), "nobody tried to renew it"
+            assert time.monotonic() - began > 11, "it ended before its ticket, which is in whole seconds"
+            own(answers[-1], 503, "directory_unavailable")
+            names_the_kdc(p, 1)
+            own(ask(w, auth=login("bob", "Wrong-password-1")), 503, "directory_unavailable")
+        comes_back(w)
 
 
 def test_a_silent_kdc_holds_up_neither_a_reload_nor_the_end(w):

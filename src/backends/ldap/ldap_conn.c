@@ -73,10 +73,27 @@ static void on_poll_closed(uv_handle_t *handle)
     sp_ldap_backend_part_gone(backend);
 }
 
+/* Off its server. An heir comes into its place whether it stands already or not. */
+static void leave_server(struct sp_ldap_conn *conn)
+{
+    struct sp_ldap_server *server = conn->server;
+
+    sp_list_remove(&conn->link);
+    if (!conn->service) {
+        server->conns_len--;
+    } else if (server->service == conn) {
+        server->service = server->heir;
+        server->heir = NULL;
+    } else if (server->heir == conn) {
+        server->heir = NULL;
+    } else if (server->retired == conn) {
+        server->retired = NULL;
+    }
+}
+
 void sp_ldap_conn_close(struct sp_ldap_conn **conn_ref)
 {
     struct sp_ldap_conn *conn = *conn_ref;
-    struct sp_ldap_server *server = conn->server;
     struct dial *dial = conn->state == SP_LDAP_CONN_DIALLING ? conn->poll.data : NULL;
 
     *conn_ref = NULL;
@@ -84,11 +101,7 @@ void sp_ldap_conn_close(struct sp_ldap_conn **conn_ref)
         return;
     assert(conn->flights_len == 0 && conn->login == NULL);
     conn_enter(conn, SP_LDAP_CONN_CLOSING);
-    sp_list_remove(&conn->link);
-    if (conn->service)
-        server->service = NULL;
-    else
-        server->conns_len--;
+    leave_server(conn);
     if (dial != NULL) {
         dial->conn = NULL;
         free(conn);
@@ -368,15 +381,15 @@ static void note_service(struct sp_ldap_server *server, const struct sp_ldap_dia
 static void dial_failed(struct sp_ldap_conn *conn, const struct sp_ldap_dial_report *report)
 {
     struct sp_ldap_server *server = conn->server;
+    bool heir = server->heir == conn;
 
     conn_enter(conn, SP_LDAP_CONN_CLOSING);
-    sp_list_remove(&conn->link);
-    if (conn->service)
-        server->service = NULL;
-    else
-        server->conns_len--;
+    leave_server(conn);
     free(conn);
-    sp_ldap_server_fault(server, report->fault, report->words);
+    if (heir)
+        sp_ldap_renew_heir_failed(server, report->words);
+    else
+        sp_ldap_server_fault(server, report->fault, report->words);
 }
 
 static void dial_succeeded(struct sp_ldap_conn *conn, struct sp_ldap_dial_report *report)
@@ -395,10 +408,14 @@ static void dial_succeeded(struct sp_ldap_conn *conn, struct sp_ldap_dial_report
     report->wire = NULL;
     if (report->renew_after_ms > 0)
         conn->renew_at_ms = sp_ldap_now_ms(backend) + report->renew_after_ms;
+    if (report->ends_after_ms > 0)
+        conn->ends_at_ms = sp_ldap_now_ms(backend) + report->ends_after_ms;
     conn->used = conn->service;
     if (conn->service)
         sp_ldap_wire_hold(conn->wire);
     conn_enter(conn, SP_LDAP_CONN_IDLE);
+    if (server->heir == conn)
+        sp_ldap_renew_heir_stands(server);
     sp_ldap_server_well(server);
     drain(conn); /* TLS may hold bytes that no poll will announce; then it is watched */
     sp_ldap_server_pump(server);
@@ -465,6 +482,7 @@ enum sp_err sp_ldap_conn_open(struct sp_ldap_server *server, bool service, bool 
     conn->state = SP_LDAP_CONN_DIALLING;
     conn->service = service;
     conn->renew_at_ms = SP_LDAP_NEVER;
+    conn->ends_at_ms = SP_LDAP_NEVER;
     sp_list_init(&conn->link);
     sp_list_init(&conn->idle_link);
     sp_list_init(&conn->flights);
@@ -476,8 +494,10 @@ enum sp_err sp_ldap_conn_open(struct sp_ldap_server *server, bool service, bool 
         return err;
     }
     sp_ldap_metrics_conn(&server->metrics, SP_LDAP_CONN_DIALLING, 1);
-    if (service) {
+    if (service && server->service == NULL) {
         server->service = conn;
+    } else if (service) {
+        server->heir = conn;
     } else {
         sp_list_push(&server->conns, &conn->link);
         server->conns_len++;

@@ -43,7 +43,8 @@ struct sp_ldap_dial_report {
     struct sp_ldap_wire *wire; /* the caller's to free; NULL: it failed */
     enum sp_ldap_fault fault;
     char words[320];         /* the fault, for the log; no secrets */
-    uint64_t renew_after_ms; /* SERVICE by Kerberos: the ticket's useful life; 0: for ever */
+    uint64_t renew_after_ms; /* SERVICE by Kerberos: when another should be fetched; 0: never */
+    uint64_t ends_after_ms;  /* SERVICE by Kerberos: the ticket's life; 0: for ever */
     size_t steps_len;
     struct sp_ldap_dial_step steps[SP_LDAP_DIAL_STEPS];
 };

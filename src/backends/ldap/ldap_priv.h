@@ -2,7 +2,7 @@
  * worker and is touched on its loop thread only.
  *
  *   backend   servers, the clock, the logins that are answered       ldap_backend.c
- *   server    its connections, who waits for one, is it well?        ldap_server.c
+ *   server    its connections, who waits for one, is it well?        ldap_server.c, ldap_renew.c
  *   conn      one wire on the loop, and what is in flight on it      ldap_conn.c
  *   login     one question: find, bind, groups                       ldap_login*.c, ldap_groups.c
  *
@@ -143,6 +143,8 @@ struct sp_ldap_server {
     unsigned busy; /* conns that carry a bind */
     struct sp_ldap_pace pace;
     struct sp_ldap_conn *service; /* for searches; NULL: none */
+    struct sp_ldap_conn *heir;    /* dialled to take its place while it serves; NULL: none */
+    struct sp_ldap_conn *retired; /* has answers to come and takes no more; NULL: none */
     struct sp_list bind_queue;    /* of sp_ldap_login.link */
     struct sp_list search_queue;
     struct sp_ldap_login
@@ -173,6 +175,20 @@ void sp_ldap_server_well(struct sp_ldap_server *server);
 /* Deadlines that have passed are acted upon; returns when the next one falls. */
 uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms);
 
+/* ---- the service connection's succession ---- */
+
+/* The heir takes the place of the service connection that stands. */
+void sp_ldap_renew_heir_stands(struct sp_ldap_server *server);
+/* There is no heir any more; the one that stands goes on, and another try is made later. */
+void sp_ldap_renew_heir_failed(struct sp_ldap_server *server, const char *words);
+/* Has the ticket of this service connection ended? Then `end` takes it out of service. */
+bool sp_ldap_renew_ended(const struct sp_ldap_conn *conn);
+void sp_ldap_renew_end(struct sp_ldap_server *server);
+/* A retired one whose last answer has come is closed. */
+void sp_ldap_renew_sweep(struct sp_ldap_server *server);
+/* As sp_ldap_server_tick. */
+uint64_t sp_ldap_renew_tick(struct sp_ldap_server *server, uint64_t now_ms);
+
 /* ---- conn ---- */
 
 /* Owned by its server; freed when its poll handle has closed, or its dial has come home. */
@@ -188,6 +204,8 @@ struct sp_ldap_conn {
     int events;
     uint64_t idle_since_ms;
     uint64_t renew_at_ms;   /* service by Kerberos; SP_LDAP_NEVER otherwise */
+    uint64_t ends_at_ms;    /* its ticket; likewise */
+    bool renew_failed;      /* and that was told */
     struct sp_list flights; /* searches, by sp_ldap_login.link, the oldest first */
     unsigned flights_len;
     struct sp_ldap_login *login; /* whose bind is out; NULL also when its owner has gone */

@@ -54,6 +54,7 @@ static enum sp_err acquire(struct sp_ldap_dialling *d, const char *cache)
     if (err != SP_OK)
         return no_ticket(d, err, ticket.words);
     d->report->renew_after_ms = renew_after_ms(ticket.lifetime_s);
+    d->report->ends_after_ms = (uint64_t)ticket.lifetime_s * 1000;
     return SP_OK;
 }
 

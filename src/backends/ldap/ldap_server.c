@@ -38,8 +38,13 @@ static void close_conns(struct sp_ldap_server *server)
 
         sp_ldap_conn_close(&conn);
     }
-    if (server->service != NULL) {
+    while (server->service != NULL) { /* its heir comes after it */
         struct sp_ldap_conn *conn = server->service;
+
+        sp_ldap_conn_close(&conn);
+    }
+    if (server->retired != NULL) {
+        struct sp_ldap_conn *conn = server->retired;
 
         sp_ldap_conn_close(&conn);
     }
@@ -133,17 +138,6 @@ static struct sp_ldap_login *next_search(struct sp_ldap_server *server)
     return NULL;
 }
 
-/* A ticket that will end soon: no more searches on its connection; when the last is answered, the
- * connection closes and a new one is dialled, with a new ticket. */
-static bool retires(struct sp_ldap_conn *conn)
-{
-    if (conn->renew_at_ms > sp_ldap_now_ms(conn->server->backend))
-        return false;
-    if (conn->flights_len == 0)
-        sp_ldap_conn_close(&conn);
-    return true;
-}
-
 static bool pump_one_search(struct sp_ldap_server *server)
 {
     struct sp_ldap_login *login = next_search(server);
@@ -151,8 +145,12 @@ static bool pump_one_search(struct sp_ldap_server *server)
     enum sp_err err;
 
     if (login == NULL || conn == NULL || conn->state == SP_LDAP_CONN_DIALLING ||
-        conn->flights_len >= SP_LDAP_FLIGHTS_MAX || retires(conn))
+        conn->flights_len >= SP_LDAP_FLIGHTS_MAX)
         return false;
+    if (sp_ldap_renew_ended(conn)) {
+        sp_ldap_renew_end(server);
+        return true;
+    }
     sp_ldap_server_withdraw(server, login);
     if (login->paging)
         server->pager = login;
@@ -207,6 +205,7 @@ void sp_ldap_server_pump(struct sp_ldap_server *server)
 
     if (server->state != SP_LDAP_SERVER_UP || server->backend->closing)
         return;
+    sp_ldap_renew_sweep(server);
     while (pump_one_search(server) || pump_one_bind(server))
         ;
     if (server->state != SP_LDAP_SERVER_UP)
@@ -280,6 +279,17 @@ void sp_ldap_server_well(struct sp_ldap_server *server)
     server->pause_ms = 0;
 }
 
+static void gather_flights(struct sp_ldap_conn *conn, struct sp_list *out)
+{
+    while (conn != NULL && !sp_list_empty(&conn->flights)) {
+        struct sp_ldap_login *login = sp_container_of(conn->flights.next, struct sp_ldap_login,
+                                                      link);
+
+        sp_ldap_conn_forget(conn, login);
+        sp_list_push(out, &login->link);
+    }
+}
+
 /* Everything that waits at this server, or is in flight on it, to `out`, with its request let go.
  */
 static void gather(struct sp_ldap_server *server, struct sp_list *out)
@@ -300,13 +310,8 @@ static void gather(struct sp_ldap_server *server, struct sp_list *out)
         sp_ldap_conn_forget(conn, login);
         sp_list_push(out, &login->link);
     }
-    while (server->service != NULL && !sp_list_empty(&server->service->flights)) {
-        struct sp_ldap_login *login = sp_container_of(server->service->flights.next,
-                                                      struct sp_ldap_login, link);
-
-        sp_ldap_conn_forget(server->service, login);
-        sp_list_push(out, &login->link);
-    }
+    gather_flights(server->service, out);
+    gather_flights(server->retired, out);
 }
 
 static void send_elsewhere(struct sp_list *logins, enum sp_ldap_fault fault, const char *words)
@@ -436,13 +441,15 @@ static void overdue(struct sp_ldap_server *server, struct sp_ldap_login *login, 
     }
 }
 
-static uint64_t tick_service(struct sp_ldap_server *server, uint64_t now_ms)
+/* `conn` is where the server has it: it may go with an overdue request. */
+static uint64_t tick_flights(struct sp_ldap_server *server, struct sp_ldap_conn *const *conn,
+                             uint64_t now_ms)
 {
     uint64_t next = SP_LDAP_NEVER;
 
-    while (server->service != NULL && !sp_list_empty(&server->service->flights)) {
-        struct sp_ldap_login *login = sp_container_of(server->service->flights.next,
-                                                      struct sp_ldap_login, link);
+    while (*conn != NULL && !sp_list_empty(&(*conn)->flights)) {
+        struct sp_ldap_login *login = sp_container_of((*conn)->flights.next, struct sp_ldap_login,
+                                                      link);
 
         if (login->due_ms > now_ms) {
             next = login->due_ms;
@@ -458,7 +465,6 @@ static uint64_t tick_idle(struct sp_ldap_server *server, struct sp_ldap_conn *co
 {
     uint64_t due = conn->idle_since_ms + server->backend->config->options->idle_timeout_ms;
 
-    due = earlier(due, conn->renew_at_ms);
     if (due > now_ms)
         return due;
     sp_ldap_conn_close(&conn);
@@ -518,8 +524,10 @@ static bool first_bind_dialling(const struct sp_ldap_server *server)
 
 uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms)
 {
-    uint64_t next = tick_service(server, now_ms);
+    uint64_t next = tick_flights(server, &server->service, now_ms);
 
+    next = earlier(next, tick_flights(server, &server->retired, now_ms));
+    next = earlier(next, sp_ldap_renew_tick(server, now_ms));
     next = earlier(next, tick_conns(server, now_ms));
     next = earlier(next,
                    tick_queue(server, &server->search_queue, service_dialling(server), now_ms));

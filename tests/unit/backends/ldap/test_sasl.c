@@ -139,6 +139,47 @@ static void a_ticket_is_renewed_before_it_ends(void **state)
     sp_kdc_admin(kdc, "modprinc -maxlife 1day proxy");
 }
 
+/* With a KDC that is silent, logins go on for as long as the ticket lasts. Then they are "don't
+ * know", and pass again when it speaks. */
+static void without_a_kdc_a_ticket_serves_to_its_end(void **state)
+{
+    enum { LIFE_S = 10, PATIENCE_S = 60 };
+    struct bench *b = bench_by_kerberos(uri, "proxy.keytab");
+    uint64_t began;
+    struct asked a;
+
+    (void)state;
+    set(b, "timeout", "500ms");
+    sp_kdc_admin(kdc, "modprinc -maxlife 10sec proxy");
+    bench_open(b);
+    began = uv_hrtime();
+    login(b, &a, "alice", "alice");
+    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    sp_kdc_pause(kdc);
+    do {
+        run_for(b, 50);
+        login(b, &a, "alice", "alice");
+    } while (a.verdict == SP_VERDICT_ALLOW &&
+             (uv_hrtime() - began) / 1000000000 < LIFE_S + PATIENCE_S);
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    assert_string_equal(a.reason, "no KDC answers for the service identity");
+    if ((uv_hrtime() - began) / 1000000 < (LIFE_S - 1) * 1000) /* a ticket's times are seconds */
+        fail_msg("it served only %u ms", (unsigned)((uv_hrtime() - began) / 1000000));
+    assert_non_null(strstr(test_host_log(b->host), "event=ldap_not_renewed"));
+    login(b, &a, "alice", "wrong");
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    sp_kdc_resume(kdc);
+    began = uv_hrtime();
+    do {
+        run_for(b, 100);
+        login(b, &a, "alice", "alice");
+    } while (a.verdict == SP_VERDICT_UNAVAILABLE &&
+             (uv_hrtime() - began) / 1000000000 < PATIENCE_S);
+    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    bench_free(b);
+    sp_kdc_admin(kdc, "modprinc -maxlife 1day proxy");
+}
+
 /* Neither a refusal nor a wait without end; the thread that asks clears away what it got too late.
  */
 static void a_silent_kdc_is_dont_know_until_it_speaks(void **state)
@@ -250,6 +291,7 @@ int main(void)
         cmocka_unit_test(inside_tls_no_second_layer_is_laid),
         cmocka_unit_test(a_keytab_without_the_key_is_dont_know_in_words),
         cmocka_unit_test(a_ticket_is_renewed_before_it_ends),
+        cmocka_unit_test(without_a_kdc_a_ticket_serves_to_its_end),
         cmocka_unit_test(a_silent_kdc_is_dont_know_until_it_speaks),
         cmocka_unit_test(who_does_not_wait_for_a_silent_kdc_is_told_which),
     };
