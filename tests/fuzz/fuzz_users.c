@@ -57,6 +57,10 @@ static void must_have_all(const struct sp_file_table *table, const char *data, s
 {
     size_t users = 0;
 
+    if (size >= 3 && memcmp(data, "\xef\xbb\xbf", 3) == 0) {
+        data += 3;
+        size -= 3;
+    }
     while (size > 0) {
         const char *lf = memchr(data, '\n', size);
         size_t len = lf != NULL ? (size_t)(lf - data) : size;

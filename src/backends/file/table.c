@@ -202,6 +202,10 @@ static bool read_lines(struct sp_file_table *table, struct reader *reader)
     char *at = table->bytes;
     size_t left = table->bytes_len;
 
+    if (left >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0) { /* a mark that Windows writes */
+        at += 3;
+        left -= 3;
+    }
     while (left > 0) {
         char *end = memchr(at, '\n', left);
         size_t len = end != NULL ? (size_t)(end - at) : left;

@@ -221,6 +221,22 @@ static void names_are_found_without_case_and_line_ends_do_not_matter(void **stat
     sp_file_table_unref(&table);
 }
 
+static void a_byte_order_mark_is_no_part_of_the_first_name(void **state)
+{
+    char text[300], why[512];
+    struct sp_file_table *table;
+
+    (void)state;
+    (void)snprintf(text, sizeof text,
+                   "\xef\xbb\xbf"
+                   "alice:%s\r\n",
+                   hash_with("$5$", 1000, "x"));
+    table = sp_file_table_parse(strdup(text), strlen(text), "users", why, sizeof why);
+    assert_non_null(table);
+    assert_non_null(sp_file_table_find(table, SP_SPAN_LIT("alice")));
+    sp_file_table_unref(&table);
+}
+
 static void an_empty_file_knows_nobody(void **state)
 {
     char why[512];
@@ -531,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_refusal_never_quotes_the_hash),
         cmocka_unit_test(a_nul_byte_is_refused),
         cmocka_unit_test(names_are_found_without_case_and_line_ends_do_not_matter),
+        cmocka_unit_test(a_byte_order_mark_is_no_part_of_the_first_name),
         cmocka_unit_test(an_empty_file_knows_nobody),
         cmocka_unit_test(many_users_are_all_found),
         cmocka_unit_test(each_accepted_kind_of_hash_logs_in),
