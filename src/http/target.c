@@ -142,26 +142,60 @@ enum sp_err sp_http_target_parse(struct sp_http_parser *parser, enum sp_http_met
     return SP_OK;
 }
 
-/* Where the authority of a target begins, as far as one can tell of something that was refused. */
+/* ---- targets that were refused: what can be told of them without telling a password ---- */
+
+/* Where the authority begins, as far as one can tell: behind a scheme, and however many slashes of
+ * whichever kind somebody typed. */
 static size_t authority_start(struct sp_span text)
 {
-    for (size_t i = 0; i + 2 < text.len; i++) {
-        if (text.base[i] == ':' && text.base[i + 1] == '/' && text.base[i + 2] == '/')
-            return i + 3;
-    }
-    return 0;
+    size_t at = 0;
+
+    while (at + 1 < text.len &&
+           !(text.base[at] == ':' && (text.base[at + 1] == '/' || text.base[at + 1] == '\\')))
+        at++;
+    if (at + 1 >= text.len)
+        return 0;
+    do
+        at++;
+    while (at < text.len && (text.base[at] == '/' || text.base[at] == '\\'));
+    return at;
+}
+
+static size_t authority_end(struct sp_span text, size_t begin)
+{
+    size_t end = begin;
+
+    while (end < text.len && text.base[end] != '/' && text.base[end] != '?')
+        end++;
+    return end;
+}
+
+/* One past the last '@' between the two; `begin`: there is none. */
+static size_t past_userinfo(struct sp_span text, size_t begin, size_t end)
+{
+    const char *at = end > begin ? memrchr(text.base + begin, '@', end - begin) : NULL;
+
+    return at != NULL ? (size_t)(at - text.base) + 1 : begin;
+}
+
+static bool has_odd_port(struct sp_span authority)
+{
+    struct sp_span host;
+    struct sp_span port;
+
+    return sp_http_split_authority(authority, &host, &port) && !sp_http_all(port, SP_CHAR_DIGIT);
 }
 
 struct sp_span sp_http_target_for_log(struct sp_http_parser *parser, struct sp_span text)
 {
     size_t begin = authority_start(text);
-    size_t after = begin; /* one past the last '@' of the authority */
+    size_t end = authority_end(text, begin);
+    size_t after = past_userinfo(text, begin, end);
     char *copy;
 
-    for (size_t i = begin; i < text.len && text.base[i] != '/' && text.base[i] != '?'; i++) {
-        if (text.base[i] == '@')
-            after = i + 1;
-    }
+    /* "me:my/pass@host": what looks like a port may be a password with a slash in it */
+    if (after == begin && has_odd_port(sp_span_of(text.base + begin, end - begin)))
+        after = past_userinfo(text, begin, text.len);
     if (after == begin)
         return text;
     copy = scratch_take(&parser->scratch, text.len);
