@@ -56,10 +56,18 @@ static void tell(struct sp_stream *st, unsigned events)
         sp_stream_nudge(st);
 }
 
+static void tell_soon(struct sp_stream *st)
+{
+    if ((st->want & SP_STREAM_PATIENT) != 0)
+        sp_loop_patient(st->loop, &st->soon);
+    else
+        sp_loop_soon(st->loop, &st->soon);
+}
+
 void sp_stream_nudge(struct sp_stream *st)
 {
     if (wanted_now(st) != 0)
-        sp_loop_soon(st->loop, &st->soon);
+        tell_soon(st);
 }
 
 static void on_soon(struct sp_soon *soon)
@@ -97,7 +105,11 @@ static void on_events(struct sp_watch *watch, uint32_t events)
     note_events(st, events);
     if (st->tls != NULL)
         sp_tls_on_events(st, events);
-    if (st->fd >= 0)
+    if (st->fd < 0)
+        return;
+    if ((st->want & SP_STREAM_PATIENT) != 0)
+        sp_stream_nudge(st);
+    else
         tell(st, wanted_now(st));
 }
 
@@ -171,7 +183,7 @@ void sp_stream_want(struct sp_stream *stream, unsigned events)
 
     st->want = (uint8_t)events;
     if (wanted_now(st) != 0 || (st->ended && (events & SP_STREAM_READ) != 0))
-        sp_loop_soon(st->loop, &st->soon);
+        tell_soon(st);
 }
 
 /* ---- bytes ---- */
