@@ -171,18 +171,6 @@ static void completed(struct sp_gss_leg *leg, const struct accepted *accepted)
 
 /* ---- the call ---- */
 
-/* By the first token: the mechanism that the client prefers among those that are configured. A
- * token for neither goes to the one that there is, to be refused in the library's words. */
-static void choose_mechanism(struct sp_gss_leg *leg, const struct sp_gss_xray *xray)
-{
-    bool wants = xray->inner == SP_GSS_INNER_NTLMSSP || xray->ntlm_first ||
-                 (xray->lists_ntlm && !leg->config->krb5);
-
-    if (!leg->begun)
-        leg->ntlm = leg->config->ntlmssp && (wants || !leg->config->krb5);
-    leg->begun = true;
-}
-
 static OM_uint32 accept_token(struct sp_gss_leg *leg, struct accepted *accepted,
                               OM_uint32 *minor_out)
 {
@@ -213,7 +201,6 @@ static void leg_accept(struct sp_gss_leg *leg)
         leg->mech = "ntlmssp";
     else if (xray.inner == SP_GSS_INNER_AP_REQ)
         leg->mech = "krb5";
-    choose_mechanism(leg, &xray);
     major = accept_token(leg, &accepted, &minor);
     if (GSS_ERROR(major))
         sp_gss_explain(leg, &xray, major, minor);
@@ -248,6 +235,19 @@ static void leg_clear(struct sp_gss_leg *leg)
     leg->user[0] = '\0';
     memset(leg->principal, 0, sizeof leg->principal);
     leg->detail[0] = '\0';
+}
+
+/* By the first token: the mechanism that the client prefers among those that are configured. A
+ * token for neither goes to the one that there is, to be refused in the library's words. */
+void sp_gss_leg_choose(struct sp_gss_leg *leg)
+{
+    struct sp_gss_xray xray;
+
+    if (!leg->begun && leg->config->ntlmssp) {
+        sp_gss_xray_read(&xray, leg->token);
+        leg->ntlm = xray.inner == SP_GSS_INNER_NTLMSSP || xray.ntlm_first || !leg->config->krb5;
+    }
+    leg->begun = true;
 }
 
 void sp_gss_leg_run(struct sp_gss_leg *leg)

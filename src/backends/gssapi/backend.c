@@ -171,6 +171,8 @@ static enum sp_err op_send(struct gss_op *op, struct sp_span token)
     if (err != SP_OK)
         return err;
     op->leg.token = sp_secret_span(&op->token);
+    sp_gss_leg_choose(&op->leg);
+    op->work.waits = op->leg.ntlm; /* for winbind, which asks a domain controller */
     err = host->work(host, &op->work);
     if (err == SP_OK)
         op->base.backend->jobs_out++;

@@ -108,6 +108,9 @@ struct sp_gss_leg {
     uint64_t micros;
 };
 
+/* Which mechanism the handshake runs on; before each run. Pure; outside the job, whose place
+ * depends on it. */
+void sp_gss_leg_choose(struct sp_gss_leg *leg);
 void sp_gss_leg_run(struct sp_gss_leg *leg);
 /* Releases the context, the groups and the reply; the leg itself is its owner's. */
 void sp_gss_leg_fini(struct sp_gss_leg *leg);

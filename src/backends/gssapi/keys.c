@@ -459,26 +459,26 @@ void sp_gss_keys_unref(struct sp_gss_keys **keys)
         keys_free(gone);
 }
 
-/* Threads are numbered as they come; a pool's few stay apart. */
-static size_t own_slot(const struct sp_gss_keys *keys)
+/* Threads are numbered as they come, for NTLM apart: a pool's few that compute do not meet. */
+static size_t own_slot(const struct sp_gss_keys *keys, bool ntlm)
 {
-    static atomic_uint threads;
-    static _Thread_local unsigned self; /* 0: not numbered yet */
+    static atomic_uint threads[2];
+    static _Thread_local unsigned self[2]; /* 0: not numbered yet */
 
-    if (self == 0)
-        self = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
-    return self % keys->creds_len;
+    if (self[ntlm] == 0)
+        self[ntlm] = atomic_fetch_add_explicit(&threads[ntlm], 1, memory_order_relaxed) + 1;
+    return self[ntlm] % keys->creds_len;
 }
 
 gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm)
 {
-    return (ntlm ? keys->ntlm_creds : keys->krb5_creds)[own_slot(keys)];
+    return (ntlm ? keys->ntlm_creds : keys->krb5_creds)[own_slot(keys, ntlm)];
 }
 
 bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal, char *out,
                            size_t cap)
 {
-    struct mapper *mapper = &keys->mappers[own_slot(keys)];
+    struct mapper *mapper = &keys->mappers[own_slot(keys, false)];
     krb5_principal parsed = NULL;
     krb5_error_code code;
 

@@ -19,6 +19,7 @@ struct lender {
     bool hold;           /* jobs wait in `held` until lender_release */
     struct sp_list held; /* of struct lent */
     unsigned jobs;       /* how many were taken */
+    unsigned waits;      /* of them, for somebody outside */
     pthread_mutex_t lock;
     char log[16384]; /* all lines; any thread writes */
 };
@@ -85,6 +86,7 @@ static inline enum sp_err lender_work(const struct sp_auth_host *host, struct sp
     lent->work = work;
     lent->request.data = lent;
     lender->jobs++;
+    lender->waits += work->waits;
     if (lender->hold)
         sp_list_push(&lender->held, &lent->node);
     else

@@ -14,6 +14,7 @@ static void ntlm_in(gss_OID mech, const char *user, const char *password, struct
     initiator_ntlm(&in, user, password);
     *answer = shake_hands(&proxy, &in, NULL, &legs);
     assert_int_equal(legs, 2);
+    assert_int_equal(proxy.lender.waits, 2);
     initiator_fini(&in);
     proxy_close(&proxy);
 }
@@ -120,6 +121,27 @@ static void channel_bindings_are_judged_for_ntlm_too(void **state)
     assert_int_equal(bind_with(SP_GSS_BINDINGS_REQUIRE, ours, ours), SP_VERDICT_ALLOW);
 }
 
+/* A domain controller that hangs must not keep tickets from being looked at. */
+static void a_ticket_computes_where_ntlm_is_configured_too(void **state)
+{
+    struct proxy proxy;
+    struct initiator in;
+    unsigned legs;
+
+    (void)state;
+    sp_kdc_add(kdc, "alice", "wonder");
+    sp_kdc_login(kdc, "alice", "wonder", NULL);
+    in = initiator_of(SERVICE, &mech_spnego, 0);
+    proxy_set(&proxy, "proxy.keytab");
+    proxy.options.mechanisms.len = 2;
+    proxy_open(&proxy);
+    assert_int_equal(shake_hands(&proxy, &in, NULL, &legs).verdict, SP_VERDICT_ALLOW);
+    assert_int_equal(proxy.lender.jobs, 1);
+    assert_int_equal(proxy.lender.waits, 0);
+    initiator_fini(&in);
+    proxy_close(&proxy);
+}
+
 static int set_up(void **state)
 {
     FILE *users;
@@ -166,6 +188,7 @@ int main(void)
         cmocka_unit_test(a_wrong_ntlm_password_is_refused),
         cmocka_unit_test(ntlm_where_it_is_not_configured_is_explained),
         cmocka_unit_test(channel_bindings_are_judged_for_ntlm_too),
+        cmocka_unit_test(a_ticket_computes_where_ntlm_is_configured_too),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
