@@ -14,9 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SERVICE_PAUSE_FIRST_MS 10000
-#define SERVICE_PAUSE_MAX_MS   300000
-#define TEMPLATE_MAX           4096
+#define TEMPLATE_MAX 4096
 
 static enum sp_err faulty(struct sp_auth_fault *fault, const char *option, const char *fmt, ...)
     SP_PRINTF(3, 4);
@@ -280,7 +278,8 @@ enum sp_err sp_ldap_configure(const void *options, const struct sp_auth_host *ho
     enum sp_err err;
 
     *config_out = NULL;
-    if (config == NULL || sp_ldap_ready_begin() != SP_OK || uv_mutex_init(&config->lock) != 0) {
+    if (config == NULL || sp_ldap_ready_begin() != SP_OK ||
+        (config->brake = sp_ldap_brake_new()) == NULL) {
         free(config);
         (void)faulty(fault, NULL, "out of memory");
         return SP_ERR_NOMEM;
@@ -303,46 +302,6 @@ void sp_ldap_release(struct sp_auth_config **config_ref)
         return;
     SSL_CTX_free(config->tls);
     sp_ldap_tickets_free(&config->tickets);
-    uv_mutex_destroy(&config->lock);
+    sp_ldap_brake_free(&config->brake);
     free(config);
-}
-
-/* ---- the brake on the service identity ---- */
-
-bool sp_ldap_service_may_try(struct sp_auth_config *config)
-{
-    uint64_t now = uv_hrtime();
-    bool may;
-
-    uv_mutex_lock(&config->lock);
-    may = config->service_pause_ms == 0 || now >= config->service_not_before_ns;
-    if (may && config->service_pause_ms != 0) /* this caller tries; the others wait for its news */
-        config->service_not_before_ns = now + config->service_pause_ms * 1000000;
-    uv_mutex_unlock(&config->lock);
-    return may;
-}
-
-bool sp_ldap_service_refused(struct sp_auth_config *config)
-{
-    bool news;
-
-    uv_mutex_lock(&config->lock);
-    news = config->service_pause_ms == 0;
-    config->service_pause_ms = news ? SERVICE_PAUSE_FIRST_MS : config->service_pause_ms * 2;
-    if (config->service_pause_ms > SERVICE_PAUSE_MAX_MS)
-        config->service_pause_ms = SERVICE_PAUSE_MAX_MS;
-    config->service_not_before_ns = uv_hrtime() + config->service_pause_ms * 1000000;
-    uv_mutex_unlock(&config->lock);
-    return news;
-}
-
-bool sp_ldap_service_accepted(struct sp_auth_config *config)
-{
-    bool news;
-
-    uv_mutex_lock(&config->lock);
-    news = config->service_pause_ms != 0;
-    config->service_pause_ms = 0;
-    uv_mutex_unlock(&config->lock);
-    return news;
 }

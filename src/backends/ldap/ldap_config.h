@@ -5,6 +5,7 @@
 #define SP_LDAP_CONFIG_H
 
 #include "sallyport/auth_backend.h"
+#include "backends/ldap/ldap_brake.h"
 #include "backends/ldap/ldap_options.h"
 #include "backends/ldap/ldap_spelling.h"
 #include "backends/ldap/ldap_uri.h"
@@ -21,9 +22,7 @@ struct sp_auth_config {
     SSL_CTX *tls;
     struct sp_ldap_tickets *tickets;    /* of the service identity by Kerberos, else NULL */
     struct sp_ldap_spellings spellings; /* of a name, by the filter */
-    uv_mutex_t lock;                    /* of the two below */
-    uint64_t service_pause_ms;          /* 0: the service identity was not refused */
-    uint64_t service_not_before_ns;     /* uv_hrtime */
+    struct sp_ldap_brake *brake;        /* on the service identity */
     size_t servers_len;
     struct sp_ldap_uri servers[SP_LDAP_SERVERS_MAX];
 };
@@ -34,14 +33,5 @@ void sp_ldap_release(struct sp_auth_config **config);
 
 /* Would passwords cross a network in clear to that server, and nobody said that they may? */
 bool sp_ldap_exposes(const struct sp_ldap_options *options, const struct sp_ldap_uri *uri);
-
-/* The brake: a refused service identity is tried again after 10 s, doubling to 5 min, by whichever
- * worker comes first, so that a wrong password in the file does not lock the account out. Any
- * thread. */
-bool sp_ldap_service_may_try(struct sp_auth_config *config);
-/* True: this refusal is news (none was known). */
-bool sp_ldap_service_refused(struct sp_auth_config *config);
-/* True: the identity is taken again after refusals. */
-bool sp_ldap_service_accepted(struct sp_auth_config *config);
 
 #endif

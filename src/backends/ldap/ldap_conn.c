@@ -343,14 +343,16 @@ static enum sp_ldap_outcome outcome_of(enum sp_ldap_fault fault)
 
 static void count_dial(struct sp_ldap_server *server, const struct sp_ldap_dial_report *report)
 {
-    bool bound = false;
+    bool bound = false, came = false;
 
-    for (size_t i = 0; i < report->steps_len; i++)
-        bound = bound || strcmp(report->steps[i].what, "service_bind") == 0;
+    for (size_t i = 0; i < report->steps_len; i++) {
+        bound = bound || strcmp(report->steps[i].what, SP_LDAP_STEP_BIND) == 0;
+        came = came || strcmp(report->steps[i].what, SP_LDAP_STEP_WAIT) == 0;
+    }
     if (bound)
         sp_ldap_metrics_count(&server->metrics, SP_LDAP_OP_SERVICE_BIND, outcome_of(report->fault));
     sp_ldap_metrics_count(&server->metrics, SP_LDAP_OP_CONNECT,
-                          bound ? SP_LDAP_OUTCOME_OK : outcome_of(report->fault));
+                          bound || came ? SP_LDAP_OUTCOME_OK : outcome_of(report->fault));
 }
 
 static void trace_dial(struct sp_ldap_server *server, bool service,
@@ -367,15 +369,14 @@ static void trace_dial(struct sp_ldap_server *server, bool service,
 static void note_service(struct sp_ldap_server *server, const struct sp_ldap_dial_report *report)
 {
     const struct sp_auth_host *host = server->backend->host;
-    struct sp_auth_config *config = server->backend->config;
 
-    if (report->fault == SP_LDAP_FAULT_SERVICE) {
-        if (sp_ldap_service_refused(config))
-            host->log(host, SP_LOG_ERROR, "event=ldap_service_refused server=%s reason=\"%s\"",
-                      server->uri->text, report->words);
-    } else if (report->fault == SP_LDAP_FAULT_NONE && sp_ldap_service_accepted(config)) {
+    if (!report->service_news)
+        return;
+    if (report->fault == SP_LDAP_FAULT_SERVICE)
+        host->log(host, SP_LOG_ERROR, "event=ldap_service_refused server=%s reason=\"%s\"",
+                  server->uri->text, report->words);
+    else if (report->fault == SP_LDAP_FAULT_NONE)
         host->log(host, SP_LOG_INFO, "event=ldap_service_accepted server=%s", server->uri->text);
-    }
 }
 
 static void dial_failed(struct sp_ldap_conn *conn, const struct sp_ldap_dial_report *report)

@@ -302,6 +302,7 @@ static enum sp_err dial_all(struct sp_ldap_dialling *d, enum sp_ldap_dial_depth 
     case SP_LDAP_DIAL_CONNECT: return SP_OK;
     case SP_LDAP_DIAL_PROVE: return sp_ldap_dial_prove(d);
     case SP_LDAP_DIAL_SERVICE: return sp_ldap_dial_service(d);
+    case SP_LDAP_DIAL_JUDGE: return sp_ldap_dial_unbraked(d);
     }
     return SP_OK;
 }

@@ -27,10 +27,14 @@ enum sp_ldap_dial_depth {
     SP_LDAP_DIAL_CONNECT, /* a connection and no more */
     SP_LDAP_DIAL_PROVE,   /* and one answer, of whatever kind, from the server */
     SP_LDAP_DIAL_SERVICE, /* and the service identity bound */
+    SP_LDAP_DIAL_JUDGE,   /* the same for `doctor`, who asks each server whatever another said */
 };
 
+#define SP_LDAP_STEP_BIND "service_bind"
+#define SP_LDAP_STEP_WAIT "service_wait" /* for another's bind, and no bind came of it */
+
 struct sp_ldap_dial_step {
-    const char *what; /* "resolve", "connect", "tls", "service_bind" */
+    const char *what; /* "resolve", "connect", "tls", and these */
     bool well;
     char detail[320];
     char outcome[320];
@@ -43,6 +47,7 @@ struct sp_ldap_dial_report {
     struct sp_ldap_wire *wire; /* the caller's to free; NULL: it failed */
     enum sp_ldap_fault fault;
     char words[320];         /* the fault, for the log; no secrets */
+    bool service_news;       /* SERVICE: the identity's standing has changed */
     uint64_t renew_after_ms; /* SERVICE by Kerberos: when another should be fetched; 0: never */
     uint64_t ends_after_ms;  /* SERVICE by Kerberos: the ticket's life; 0: for ever */
     size_t steps_len;

@@ -28,6 +28,7 @@ enum sp_err sp_ldap_dial_tls(struct sp_ldap_dialling *d) SP_MUST_CHECK;
 /* When an operation that begins now must have ended. */
 uint64_t sp_ldap_dial_due_ns(const struct sp_ldap_dialling *d);
 enum sp_err sp_ldap_dial_service(struct sp_ldap_dialling *d) SP_MUST_CHECK;
+enum sp_err sp_ldap_dial_unbraked(struct sp_ldap_dialling *d) SP_MUST_CHECK; /* ldap_brake.h */
 enum sp_err sp_ldap_dial_prove(struct sp_ldap_dialling *d) SP_MUST_CHECK;
 /* ldap_sasl.c: the service identity by Kerberos. */
 enum sp_err sp_ldap_dial_sasl(struct sp_ldap_dialling *d) SP_MUST_CHECK;

@@ -177,8 +177,7 @@ static void examine(struct examination *e, const struct sp_ldap_uri *uri)
     bool service = options->user_dn[0] == '\0' || options->group_base[0] != '\0';
     struct sp_ldap_dial_report report;
 
-    sp_ldap_dial(e->config, uri, service ? SP_LDAP_DIAL_SERVICE : SP_LDAP_DIAL_PROVE, NULL,
-                 &report);
+    sp_ldap_dial(e->config, uri, service ? SP_LDAP_DIAL_JUDGE : SP_LDAP_DIAL_PROVE, NULL, &report);
     tell_steps(e, uri, &report);
     if (report.wire == NULL)
         return;

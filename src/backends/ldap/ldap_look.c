@@ -8,22 +8,10 @@
 
 #include <uv.h>
 
-static bool service_is_refused(struct sp_auth_config *config)
-{
-    bool refused;
-
-    uv_mutex_lock(&config->lock);
-    refused = config->service_pause_ms != 0;
-    uv_mutex_unlock(&config->lock);
-    return refused;
-}
-
 static void note_service(struct sp_auth_config *config, const struct sp_ldap_uri *uri,
                          const struct sp_ldap_dial_report *report)
 {
-    if (report->fault == SP_LDAP_FAULT_SERVICE)
-        (void)sp_ldap_service_refused(config); /* no news: it was refused before */
-    else if (report->fault == SP_LDAP_FAULT_NONE && sp_ldap_service_accepted(config))
+    if (report->fault == SP_LDAP_FAULT_NONE && report->service_news)
         config->host->log(config->host, SP_LOG_INFO, "event=ldap_service_accepted server=%s",
                           uri->text);
 }
@@ -31,8 +19,8 @@ static void note_service(struct sp_auth_config *config, const struct sp_ldap_uri
 static void look_at(struct sp_auth_config *config, const struct sp_ldap_uri *uri,
                     struct sp_auth_looking *looking)
 {
-    bool refused = service_is_refused(config);
-    bool service = refused && sp_ldap_service_may_try(config);
+    bool refused = sp_ldap_brake_is_on(config->brake);
+    bool service = refused && sp_ldap_brake_may_try(config->brake, uv_hrtime());
     struct sp_auth_sight sight = {.server = uri->text};
     struct sp_ldap_dial_report report;
     uint64_t begun_ns = uv_hrtime();

@@ -87,7 +87,7 @@ uint64_t sp_ldap_renew_tick(struct sp_ldap_server *server, uint64_t now_ms)
         return SP_LDAP_NEVER;
     }
     if (server->heir == NULL && conn->renew_at_ms <= now_ms &&
-        (!sp_ldap_service_may_try(server->backend->config) ||
+        (!sp_ldap_brake_may_try(server->backend->config->brake, uv_hrtime()) ||
          sp_ldap_conn_open(server, true, false, &heir) != SP_OK))
         again_later(conn);
     if (server->heir == NULL && conn->renew_at_ms < conn->ends_at_ms)

@@ -194,7 +194,7 @@ static enum sp_err dial_service(struct sp_ldap_server *server)
 
     if (sp_list_empty(&server->search_queue) || server->service != NULL)
         return SP_OK;
-    if (!sp_ldap_service_may_try(server->backend->config))
+    if (!sp_ldap_brake_may_try(server->backend->config->brake, uv_hrtime()))
         return SP_ERR_DENIED;
     return sp_ldap_conn_open(server, true, false, &conn);
 }
@@ -258,7 +258,7 @@ void sp_ldap_server_probe(struct sp_ldap_server *server)
     bool service = needs_service(server->backend->config->options);
     struct sp_ldap_conn *conn;
 
-    if (service && !sp_ldap_service_may_try(server->backend->config))
+    if (service && !sp_ldap_brake_may_try(server->backend->config->brake, uv_hrtime()))
         return;
     server->state = SP_LDAP_SERVER_PROBING;
     if (sp_ldap_conn_open(server, service, !service, &conn) != SP_OK)

@@ -2,6 +2,7 @@
  * small question that proves a server alive. Runs on a pool thread. */
 #include "backends/ldap/ldap_dial_priv.h"
 
+#include "backends/ldap/ldap_brake.h"
 #include "backends/ldap/ldap_config.h"
 
 #include <stdio.h>
@@ -88,21 +89,67 @@ static enum sp_err simple_bind(struct sp_ldap_dialling *d)
     return err;
 }
 
-enum sp_err sp_ldap_dial_service(struct sp_ldap_dialling *d)
+static bool is_anonymous(const struct sp_ldap_options *options)
+{
+    return options->sasl == SP_LDAP_SASL_NONE && options->bind_dn[0] == '\0';
+}
+
+/* An anonymous service identity needs no bind, but a server that is probed must speak. */
+enum sp_err sp_ldap_dial_unbraked(struct sp_ldap_dialling *d)
 {
     const struct sp_ldap_options *options = d->config->options;
     struct sp_ldap_dial_step *step;
 
-    /* An anonymous service identity needs no bind, but a server that is probed must speak. */
-    if (options->sasl == SP_LDAP_SASL_NONE && options->bind_dn[0] == '\0')
+    if (is_anonymous(options))
         return sp_ldap_dial_prove(d);
-    step = sp_ldap_dial_step(d, "service_bind");
+    step = sp_ldap_dial_step(d, SP_LDAP_STEP_BIND);
     if (options->sasl == SP_LDAP_SASL_GSSAPI) {
         snprintf(step->detail, sizeof(step->detail), "GSSAPI, %s", options->bind_principal);
         return sp_ldap_dial_sasl(d);
     }
     snprintf(step->detail, sizeof(step->detail), "%s", options->bind_dn);
     return simple_bind(d);
+}
+
+_Static_assert(SP_LDAP_SERVERS_MAX < SP_LDAP_BRAKE_PLACES, "each server has a place");
+
+/* Its place at the brake: that of a server of ours, or the one for those that referrals name. */
+static unsigned place_of(const struct sp_ldap_dialling *d)
+{
+    for (unsigned i = 0; i < d->config->servers_len; i++)
+        if (d->uri == &d->config->servers[i])
+            return i;
+    return SP_LDAP_BRAKE_PLACES - 1;
+}
+
+static enum sp_err not_entered(struct sp_ldap_dialling *d, enum sp_err err)
+{
+    (void)sp_ldap_dial_step(d, SP_LDAP_STEP_WAIT);
+    if (err == SP_ERR_DENIED)
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE,
+                                 "the service identity was refused a moment ago");
+    return sp_ldap_dial_wait_failed(d, err);
+}
+
+enum sp_err sp_ldap_dial_service(struct sp_ldap_dialling *d)
+{
+    enum sp_ldap_service_verdict verdict = SP_LDAP_SERVICE_UNKNOWN;
+    unsigned place = place_of(d);
+    enum sp_err err;
+
+    if (is_anonymous(d->config->options))
+        return sp_ldap_dial_unbraked(d);
+    d->latest_ns = sp_ldap_dial_due_ns(d); /* waiting and binding together */
+    err = sp_ldap_brake_enter(d->config->brake, place, d->latest_ns, d->stop);
+    if (err != SP_OK)
+        return not_entered(d, err);
+    err = sp_ldap_dial_unbraked(d);
+    if (err == SP_OK)
+        verdict = SP_LDAP_SERVICE_TAKEN;
+    else if (d->report->fault == SP_LDAP_FAULT_SERVICE)
+        verdict = SP_LDAP_SERVICE_REFUSED;
+    d->report->service_news = sp_ldap_brake_leave(d->config->brake, place, verdict, uv_hrtime());
+    return err;
 }
 
 /* The root DSE without attributes. A refusal is an answer too: the server lives. */
