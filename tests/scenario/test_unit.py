@@ -102,5 +102,5 @@ def test_sallyport_serves_behind_the_units_filter(w):
     passed(ask(w, auth=w.initiator().value()))
     with open("/proc/%d/status" % p.proc.pid) as f:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
-    assert status["Seccomp_filters"] == "2", "the unit's and our own: %s" % status["Seccomp_filters"]
+    assert status["Seccomp_filters"] == "3", "the unit's, and the two of our own: %s" % status["Seccomp_filters"]
     assert "event=unconfined" not in p.errors()
