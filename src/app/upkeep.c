@@ -11,6 +11,8 @@
 
 struct certificate {
     const char *listener, *file;
+    const struct sp_tls_server *tls;
+    size_t index; /* among those of `tls` */
     struct sp_tls_certificate is;
 };
 
@@ -25,8 +27,8 @@ static enum wear wear_of(const struct sp_tls_certificate *c)
     return c->days_left < SP_TLS_ENDS_SOON_DAYS ? ENDS_SOON : SOUND;
 }
 
-/* False: there are not so many. */
-static bool certificate_at(const struct sp_server *server, size_t index, struct certificate *out)
+/* All but what it says of itself. False: there are not so many. */
+static bool find_certificate(const struct sp_server *server, size_t index, struct certificate *out)
 {
     size_t len, blocks_len;
     const struct sp_listen *listens = sp_proxy_snapshot_listens(server->snapshot, &len);
@@ -43,10 +45,19 @@ static bool certificate_at(const struct sp_server *server, size_t index, struct 
         }
         out->listener = listens[i].title;
         out->file = options->tls_certificate.items[index];
-        sp_tls_server_certificate(listens[i].tls, index, &out->is);
+        out->tls = listens[i].tls;
+        out->index = index;
         return true;
     }
     return false;
+}
+
+static bool certificate_at(const struct sp_server *server, size_t index, struct certificate *out)
+{
+    if (!find_certificate(server, index, out))
+        return false;
+    sp_tls_server_certificate(out->tls, out->index, &out->is);
+    return true;
 }
 
 static void tell_certificate(const struct sp_server *server, const struct certificate *c)
@@ -81,7 +92,7 @@ static bool is_named_before(const struct sp_server *server, size_t index,
 {
     struct certificate before;
 
-    for (size_t i = 0; i < index && certificate_at(server, i, &before); i++)
+    for (size_t i = 0; i < index && find_certificate(server, i, &before); i++)
         if (before.listener == c->listener && strcmp(before.file, c->file) == 0)
             return true;
     return false;
@@ -172,8 +183,8 @@ static void add_refused(struct sp_overview *o, const struct sp_auth_file *file)
 
     if (t == NULL)
         return;
-    (void)snprintf(t->what, sizeof(t->what), "The new %s of backend %s was refused", file->option,
-                   file->backend);
+    (void)snprintf(t->what, sizeof(t->what), "The new file of %s in backend %s was refused",
+                   file->option, file->backend);
     (void)snprintf(t->detail, sizeof(t->detail), "%s", file->why);
 }
 

@@ -363,10 +363,10 @@ def test_files_that_are_not_what_serves_are_told_and_counted(w):
         with open(name, "wb") as f:
             f.write(good)
 
-    mend(keytab, spoil("keytab", ("new keytab of backend corp-krb5 was refused",), keytab, b"no keytab"))
+    mend(keytab, spoil("keytab", ("new file of keytab in backend corp-krb5 was refused",), keytab, b"no keytab"))
     says(w, p, "All is well")
     name = path["path"][0]
-    mend(name, spoil("path", ("new path of backend local was refused",), name, b"robot:garbage\n"))
+    mend(name, spoil("path", ("new file of path in backend local was refused",), name, b"robot:garbage\n"))
     says(w, p, "All is well")
     os.rename(name, name + ".away")
     says(w, p, "The file of path is not there any more")
