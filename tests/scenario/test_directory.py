@@ -1,8 +1,11 @@
 """The directory's bad day: servers stopped, hung, dropping connections; TLS that does not verify."""
 
+import signal
+import threading
 import time
 
 from common import ALICE, BOB, ECHO, ask, basic, challenged, login, own, passed, request, took
+from sp_rig.procs import wait_until
 from sp_rig.proxy import Raw
 
 SHORT = dict(timeout="1s", connect_timeout="1s")
@@ -73,6 +76,42 @@ def test_the_first_server_is_used_again_when_it_is_back(w):
         passed(ask(w, auth=ALICE))
         assert time.monotonic() < end, "the preferred server was never used again"
         time.sleep(0.5)
+
+
+def test_no_login_fails_while_one_of_two_stands(w):
+    """The first is killed, comes back unseen (its pause is longer), and then the second is killed. Passwords, and groups for tickets."""
+    w.start(fresh_each_time(w))
+    passed(ask(w, auth=w.initiator("alice").value()))
+    wrong, served, end = [], [0, 0], threading.Event()
+
+    def come(kind, value):
+        while not end.is_set():
+            answer = ask(w, auth=value())
+            served[kind] += 1
+            if answer.status != 200:
+                wrong.append((kind, answer.status, answer.get("Proxy-Status")))
+
+    def served_more():
+        before = list(served)
+        wait_until("more are served", lambda: all(now >= then + 20 for now, then in zip(served, before)), 20 * w.patience)
+
+    threads = [threading.Thread(target=come, args=(0, lambda: ALICE)) for _ in range(4)]
+    threads += [threading.Thread(target=come, args=(1, lambda: w.initiator("alice").value())) for _ in range(2)]
+    for t in threads:
+        t.start()
+    try:
+        for server in (w.dc1, w.dc2):
+            served_more()
+            server.proc.stop(signal.SIGKILL, 3)
+            served_more()
+            server.stop()
+            server.start()
+            time.sleep(2.2)                # what is known of it is then two seconds old: it is looked at where nobody else is left
+    finally:
+        end.set()
+        for t in threads:
+            t.join()
+    assert not wrong, "%d of %s: %s" % (len(wrong), served, wrong[:5])
 
 
 def test_all_servers_down_is_503_with_retry_after_and_never_407(w):

@@ -46,10 +46,11 @@ void sp_ldap_backend_wake_at(struct sp_auth_backend *backend, uint64_t due_ms)
 /* ---- servers ---- */
 
 bool sp_ldap_backend_other_up(const struct sp_auth_backend *backend,
-                              const struct sp_ldap_server *server)
+                              const struct sp_ldap_server *server, uint32_t tried)
 {
     for (size_t i = 0; i < backend->servers_len; i++) {
-        if (&backend->servers[i] != server && backend->servers[i].state == SP_LDAP_SERVER_UP)
+        if (&backend->servers[i] != server && (tried & (1u << i)) == 0 &&
+            backend->servers[i].state == SP_LDAP_SERVER_UP)
             return true;
     }
     return false;
@@ -64,7 +65,7 @@ struct sp_ldap_server *sp_ldap_backend_pick(struct sp_auth_backend *backend, uin
 
         if ((tried & (1u << i)) != 0)
             continue;
-        if (sp_ldap_server_probe_due(server))
+        if (sp_ldap_server_probe_due(server, tried))
             sp_ldap_server_probe(server);
         if (server->state == SP_LDAP_SERVER_UP)
             return server;

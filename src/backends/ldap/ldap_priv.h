@@ -109,8 +109,11 @@ void sp_ldap_backend_part_gone(struct sp_auth_backend *backend);
 /* The first server, in order of preference, that is not in `tried` (a bit each) and may be asked.
  * Sets probes going on the way. NULL: none. */
 struct sp_ldap_server *sp_ldap_backend_pick(struct sp_auth_backend *backend, uint32_t tried);
+/* Is another server up that is not in `tried`? Who has failed a login is no help to it, however
+ * well it stands in our books: it may have fallen this moment, and the one that fell before have
+ * come back unseen. */
 bool sp_ldap_backend_other_up(const struct sp_auth_backend *backend,
-                              const struct sp_ldap_server *server);
+                              const struct sp_ldap_server *server, uint32_t tried);
 /* There is something to send or to tell in the next turn, which will come at once. */
 void sp_ldap_backend_soon(struct sp_auth_backend *backend);
 void sp_ldap_backend_answered(struct sp_auth_backend *backend, struct sp_ldap_login *login);
@@ -157,8 +160,8 @@ void sp_ldap_server_init(struct sp_ldap_server *server, struct sp_auth_backend *
                          unsigned index);
 /* Closes every connection. No login is left. */
 void sp_ldap_server_close(struct sp_ldap_server *server);
-/* Is it time to look whether it is back? */
-bool sp_ldap_server_probe_due(const struct sp_ldap_server *server);
+/* Is it time to look whether it is back, for a login that has tried those? */
+bool sp_ldap_server_probe_due(const struct sp_ldap_server *server, uint32_t tried);
 void sp_ldap_server_probe(struct sp_ldap_server *server);
 /* The login waits here for a connection, at the end of its queue or in front. */
 void sp_ldap_server_submit(struct sp_ldap_server *server, struct sp_ldap_login *login, bool first);

@@ -232,7 +232,7 @@ static uint64_t jittered(struct sp_auth_backend *backend, uint64_t x)
     return x - x / 4 + backend->random % (x / 2 + 1);
 }
 
-bool sp_ldap_server_probe_due(const struct sp_ldap_server *server)
+bool sp_ldap_server_probe_due(const struct sp_ldap_server *server, uint32_t tried)
 {
     uint64_t pause = server->pause_ms;
 
@@ -240,7 +240,7 @@ bool sp_ldap_server_probe_due(const struct sp_ldap_server *server)
         return false;
     /* While nobody else answers, people are at the door: a server that comes back is wanted at
      * once. */
-    if (!sp_ldap_backend_other_up(server->backend, server))
+    if (!sp_ldap_backend_other_up(server->backend, server, tried))
         return sp_ldap_now_ms(server->backend) >= server->fell_ms + ALONE_MS;
     if (pause > FAIL_BACK_MS)
         pause = FAIL_BACK_MS;

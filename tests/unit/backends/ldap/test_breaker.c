@@ -39,10 +39,10 @@ static void fall(struct sp_ldap_server *server)
 /* Looked at when it is due, and still not well. */
 static void fail_probe(struct sp_ldap_server *server)
 {
-    assert_true(sp_ldap_server_probe_due(server));
+    assert_true(sp_ldap_server_probe_due(server, 0));
     sp_ldap_server_probe(server);
     assert_int_equal(server->state, SP_LDAP_SERVER_PROBING);
-    assert_false(sp_ldap_server_probe_due(server));
+    assert_false(sp_ldap_server_probe_due(server, 0));
     sp_ldap_server_fault(server, SP_LDAP_FAULT_CONNECT, "refused");
     assert_int_equal(server->state, SP_LDAP_SERVER_DOWN);
 }
@@ -52,9 +52,9 @@ static void is_left_alone_for(struct bench *b, struct sp_ldap_server *server, ui
                               uint64_t most_ms)
 {
     pass(b, least_ms - 1);
-    assert_false(sp_ldap_server_probe_due(server));
+    assert_false(sp_ldap_server_probe_due(server, 0));
     pass(b, most_ms - least_ms + 1);
-    assert_true(sp_ldap_server_probe_due(server));
+    assert_true(sp_ldap_server_probe_due(server, 0));
 }
 
 static void silence_opens_it_at_once_and_a_refusal_at_the_third(void **state)
@@ -111,7 +111,26 @@ static void nobody_is_left_alone_for_long_while_no_other_answers(void **state)
         fail_probe(server);
     }
     sp_ldap_server_well(server_of(b, 1)); /* and from now on there is time */
-    assert_false(sp_ldap_server_probe_due(server));
+    assert_false(sp_ldap_server_probe_due(server, 0));
+    bench_free(b);
+}
+
+/* Two fell, one after the other, and the first has come back: nobody knows yet, and the second is
+ * up in our books until it has failed three times. */
+static void one_is_looked_at_for_a_login_that_the_other_failed(void **state)
+{
+    struct bench *b = open_bench(GONE ", " TOO);
+    struct sp_ldap_server *server = server_of(b, 0);
+
+    (void)state;
+    fall(server);
+    pass(b, 1999);
+    assert_ptr_equal(sp_ldap_backend_pick(b->backend, 1u << 1), NULL);
+    pass(b, 1);
+    assert_ptr_equal(sp_ldap_backend_pick(b->backend, 0), server_of(b, 1));
+    assert_int_equal(server->state, SP_LDAP_SERVER_DOWN);
+    assert_ptr_equal(sp_ldap_backend_pick(b->backend, 1u << 1), server);
+    assert_int_equal(server->state, SP_LDAP_SERVER_PROBING);
     bench_free(b);
 }
 
@@ -144,7 +163,7 @@ static void pauses_are_scattered(void **state)
     for (unsigned i = 0; i < 40; i++) {
         fall(server);
         pass(b, 5000);
-        early += sp_ldap_server_probe_due(server);
+        early += sp_ldap_server_probe_due(server, 0);
         sp_ldap_server_well(server);
     }
     assert_true(early > 0 && early < 40);
@@ -157,6 +176,7 @@ int main(void)
         cmocka_unit_test(silence_opens_it_at_once_and_a_refusal_at_the_third),
         cmocka_unit_test(pauses_double_up_to_half_a_minute_while_another_answers),
         cmocka_unit_test(nobody_is_left_alone_for_long_while_no_other_answers),
+        cmocka_unit_test(one_is_looked_at_for_a_login_that_the_other_failed),
         cmocka_unit_test(whoever_was_well_begins_anew_with_the_shortest_pause),
         cmocka_unit_test(pauses_are_scattered),
     };
