@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define SERVICE_USER "sallyport" /* of conf/sallyport.service */
@@ -77,25 +78,40 @@ static bool is_fault(const struct sp_app_view *view)
     return view->error != 0 && !(view->write && view->error == ENOENT);
 }
 
+/* A group of its own keeps what it has: the user joins it. */
+static void put_remedy(char *out, size_t size, const struct passwd *who, const char *place,
+                       const char *need)
+{
+    struct stat is;
+    bool is_shared = stat(place, &is) == 0 && is.st_gid != 0 && is.st_gid != who->pw_gid;
+    const struct group *group = getgrgid(is_shared ? is.st_gid : who->pw_gid);
+    char number[24];
+    const char *name = group != NULL ? group->gr_name : number;
+
+    (void)snprintf(number, sizeof(number), "%u", (unsigned)(is_shared ? is.st_gid : who->pw_gid));
+    if (is_shared)
+        (void)snprintf(out, size, "usermod -aG %.64s %.64s && chmod %s %s, and restart sallyport",
+                       name, who->pw_name, need, place);
+    else
+        (void)snprintf(out, size, "chgrp %.64s %s && chmod %s %s", name, place, need, place);
+}
+
 static void tell_fault(const struct sp_app_doctor_files *q, const struct passwd *who,
                        const struct sp_app_view *view)
 {
-    const struct group *group = getgrgid(who->pw_gid);
     int len = view->folder_len > 0 ? (int)view->folder_len : (int)strlen(view->path);
     bool folder = view->folder_len > 0;
     bool later = !view->write && sp_app_options_of(q->config)->user[0] != '\0';
     const char *need = view->write ? folder ? "g+wx" : "g+w" : folder ? "g+x" : "g+r";
-    char number[24], what[200], state[900], remedy[900];
+    char place[512], what[200], state[1700], remedy[1400];
 
-    (void)snprintf(number, sizeof(number), "%u", (unsigned)who->pw_gid);
+    (void)snprintf(place, sizeof(place), "%.*s", len, view->path);
     (void)snprintf(what, sizeof(what), "file for user %.64s", who->pw_name);
-    (void)snprintf(state, sizeof(state), "%.512s cannot be %s by user %.64s: %s%s%.*s%s",
-                   view->path, view->write ? "written" : "read", who->pw_name,
-                   strerror(view->error), folder ? " at the folder " : "", folder ? len : 0,
-                   view->path, later ? " (a start by root reads it, a reload is refused)" : "");
-    (void)snprintf(remedy, sizeof(remedy), "chgrp %.64s %.*s && chmod %s %.*s",
-                   group != NULL ? group->gr_name : number, len > 360 ? 360 : len, view->path, need,
-                   len > 360 ? 360 : len, view->path);
+    (void)snprintf(state, sizeof(state), "%.512s cannot be %s by user %.64s: %s%s%s%s", view->path,
+                   view->write ? "written" : "read", who->pw_name, strerror(view->error),
+                   folder ? " at the folder " : "", folder ? place : "",
+                   later ? " (a start by root reads it, a reload is refused)" : "");
+    put_remedy(remedy, sizeof(remedy), who, place, need);
     q->tell(q->owner, false, what, state,
             view->error == EACCES ? remedy : "correct what the configuration names, or the file");
 }

@@ -4,6 +4,7 @@ import grp
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
@@ -326,6 +327,9 @@ def test_root_looks_with_the_eyes_of_the_user(w):
     for_group(backends, 0o700)
     faults = ill(as_it_stands(), "file for user nobody", "at the folder " + backends)
     assert all(re.fullmatch(r"chgrp nogroup \S*backends && chmod g\+x \S*backends", f["remedy"]) for f in faults), faults
+    shutil.chown(backends, group="mail")        # others' group keeps it, as ssl-cert keeps /etc/ssl/private
+    faults = ill(as_it_stands(), "file for user nobody", "at the folder " + backends)
+    assert all(re.fullmatch(r"usermod -aG mail nobody && chmod g\+x \S*backends, and restart sallyport", f["remedy"]) for f in faults), faults
     os.chmod(backends, 0o755)
     config.log["error"] = os.path.join(config.folder, "error.log")
     with open(path, "w") as f:
