@@ -20,7 +20,7 @@ const struct sp_option sp_limits_option_table[] = {
     SP_OPT_MILLIS(struct sp_limits_options, response_timeout_ms, "response_timeout", "60s", 100, 86400000,
                   "How long an origin, or a client sending a body, may be silent; an origin that is has 504 answered."),
     SP_OPT_INT(struct sp_limits_options, max_connections, "65536", 1, 10000000,
-               "The most client connections at once, all workers together; one more is closed at once."),
+               "The most client connections at once, all workers together. For one more, one on which nobody is known and nothing has been asked for a second gives way; where there is none, the new one is closed at once."),
     SP_OPT_END,
 };
 
