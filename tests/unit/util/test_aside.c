@@ -4,6 +4,7 @@
 #include "util/lookup.h"
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -155,6 +156,18 @@ static void one_who_is_told_to_stop_waits_no_longer(void **state)
     assert_int_equal(atomic_load(&freed), 1);
 }
 
+/* The thread of a test before may still be on its way out, and counts until then. */
+static enum sp_err start_when_there_is_room(struct sp_aside *aside)
+{
+    enum sp_err err = sp_aside_start(aside);
+
+    for (unsigned i = 0; i < PATIENCE_S * 100u && err == SP_ERR_FULL; i++) {
+        (void)poll(NULL, 0, 10);
+        err = sp_aside_start(aside);
+    }
+    return err;
+}
+
 /* A name service that is silent for hours makes no more of them. */
 static void there_are_only_so_many(void **state)
 {
@@ -164,7 +177,7 @@ static void there_are_only_so_many(void **state)
     for (unsigned i = 0; i < SP_ASIDE_MAX; i++) {
         struct sp_aside *aside = &job_new(ends[0])->aside;
 
-        assert_int_equal(sp_aside_start(aside), SP_OK);
+        assert_int_equal(start_when_there_is_room(aside), SP_OK);
         sp_aside_leave(&aside);
     }
     assert_int_equal(sp_aside_start(&more->aside), SP_ERR_FULL);
