@@ -63,7 +63,7 @@ static void hear(struct sp_ldap_wire *wire, struct heard *heard)
         if (err == SP_OK)
             note(wire, message, heard);
     }
-    heard->closed = err == SP_ERR_CLOSED;
+    heard->closed = err == SP_ERR_CLOSED || err == SP_ERR_INVALID;
 }
 
 static void play(const uint8_t *data, size_t size, size_t step, struct heard *heard)

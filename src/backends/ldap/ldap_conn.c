@@ -270,6 +270,8 @@ static void drain(struct sp_ldap_conn *conn)
     }
     if (err == SP_ERR_TOO_LARGE)
         sp_ldap_conn_lost(conn, "the server's answer has no end");
+    else if (err == SP_ERR_INVALID) /* libldap loses the request: so no second one like it */
+        sp_ldap_server_fault(conn->server, SP_LDAP_FAULT_GARBLED, "its answer is not LDAP");
     else if (err == SP_ERR_CLOSED)
         sp_ldap_conn_lost(conn, "the server closed the connection");
     else
@@ -335,6 +337,7 @@ static enum sp_ldap_outcome outcome_of(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_FULL:
     case SP_LDAP_FAULT_CONNECT:
     case SP_LDAP_FAULT_ANSWER:
+    case SP_LDAP_FAULT_GARBLED:
     case SP_LDAP_FAULT_TLS:
     case SP_LDAP_FAULT_KDC: return SP_LDAP_OUTCOME_ERROR;
     }

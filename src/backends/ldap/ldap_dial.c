@@ -93,6 +93,7 @@ const char *sp_ldap_fault_text(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_CONNECT: return "no directory server can be reached";
     case SP_LDAP_FAULT_TIMEOUT: return "the directory does not answer in time";
     case SP_LDAP_FAULT_ANSWER: return "the directory cannot answer";
+    case SP_LDAP_FAULT_GARBLED: return "the directory does not speak LDAP";
     case SP_LDAP_FAULT_TLS: return "no trusted TLS connection to the directory";
     case SP_LDAP_FAULT_KDC: return "no KDC answers for the service identity";
     case SP_LDAP_FAULT_SERVICE: return "the directory refuses the service identity";

@@ -18,6 +18,7 @@ enum sp_ldap_fault {
     SP_LDAP_FAULT_CONNECT, /* name or connect failed */
     SP_LDAP_FAULT_TIMEOUT, /* no answer in time */
     SP_LDAP_FAULT_ANSWER,  /* it answers that it cannot: busy, unavailable ... */
+    SP_LDAP_FAULT_GARBLED, /* what it answers is not LDAP */
     SP_LDAP_FAULT_TLS,     /* no protected connection: handshake, certificate */
     SP_LDAP_FAULT_KDC,     /* no KDC answers, and without a ticket there is no service identity */
     SP_LDAP_FAULT_SERVICE, /* it refuses the service identity */

@@ -49,7 +49,8 @@ static const char *remedy_of(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_STOPPED:
     case SP_LDAP_FAULT_FULL:
     case SP_LDAP_FAULT_LOST:
-    case SP_LDAP_FAULT_ANSWER: break;
+    case SP_LDAP_FAULT_ANSWER:
+    case SP_LDAP_FAULT_GARBLED: break;
     }
     return "look at the server's own log";
 }

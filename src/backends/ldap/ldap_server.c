@@ -369,6 +369,7 @@ static bool opens_breaker(const struct sp_ldap_server *server, enum sp_ldap_faul
     case SP_LDAP_FAULT_STOPPED:
     case SP_LDAP_FAULT_FULL: return server->state == SP_LDAP_SERVER_PROBING;
     case SP_LDAP_FAULT_TIMEOUT:
+    case SP_LDAP_FAULT_GARBLED:
     case SP_LDAP_FAULT_TLS:
     case SP_LDAP_FAULT_KDC:
     case SP_LDAP_FAULT_SERVICE: return true;

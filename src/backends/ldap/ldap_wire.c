@@ -366,6 +366,14 @@ int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span 
     return ldap_sasl_bind(wire->ld, dn, LDAP_SASL_SIMPLE, &secret, controls, NULL, msgid_out);
 }
 
+static bool is_undecodable(struct sp_ldap_wire *wire)
+{
+    int result = LDAP_SUCCESS;
+
+    return ldap_get_option(wire->ld, LDAP_OPT_RESULT_CODE, &result) == LDAP_OPT_SUCCESS &&
+           result == LDAP_DECODING_ERROR;
+}
+
 enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_out)
 {
     *message_out = NULL;
@@ -389,10 +397,13 @@ enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_o
             wire->unanswered = 0;
             return SP_OK;
         }
-        strange = *message_out != NULL; /* by its tag no answer of LDAP */
+        strange = *message_out != NULL ||
+                  (kind < 0 && is_undecodable(wire)); /* by its tag no answer of LDAP */
         ldap_msgfree(*message_out);
         *message_out = NULL;
-        if (kind < 0 || strange)
+        if (strange)
+            return SP_ERR_INVALID;
+        if (kind < 0)
             return SP_ERR_CLOSED;
         if (dry)
             return SP_ERR_AGAIN;

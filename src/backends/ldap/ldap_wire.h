@@ -57,8 +57,8 @@ int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span 
                       int *msgid_out) SP_MUST_CHECK;
 
 /* The next whole answer, without waiting; free it with ldap_msgfree. SP_ERR_AGAIN: none yet.
- * SP_ERR_CLOSED: the server is gone, or does not speak LDAP. SP_ERR_TOO_LARGE: an answer goes on
- * and on; the wire is of no more use. */
+ * SP_ERR_CLOSED: the server is gone. SP_ERR_INVALID: it does not speak LDAP. SP_ERR_TOO_LARGE: an
+ * answer goes on and on; the wire is of no more use. */
 enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_out) SP_MUST_CHECK;
 /* The answer to msgid, waited for until uv_hrtime reaches `deadline_ns` or *stop is set (NULL:
  * never set). For pool threads. SP_ERR_TIMEOUT, SP_ERR_CLOSED, SP_ERR_TOO_LARGE. */

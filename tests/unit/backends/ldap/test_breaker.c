@@ -57,7 +57,7 @@ static void is_left_alone_for(struct bench *b, struct sp_ldap_server *server, ui
     assert_true(sp_ldap_server_probe_due(server, 0));
 }
 
-static void silence_opens_it_at_once_and_a_refusal_at_the_third(void **state)
+static void silence_and_garble_open_it_at_once_and_a_refusal_at_the_third(void **state)
 {
     struct bench *b = open_bench(GONE ", " TOO);
     struct sp_ldap_server *server = server_of(b, 0);
@@ -73,7 +73,8 @@ static void silence_opens_it_at_once_and_a_refusal_at_the_third(void **state)
         sp_ldap_server_fault(server, SP_LDAP_FAULT_CONNECT, "refused");
     }
     assert_int_equal(server->state, SP_LDAP_SERVER_DOWN);
-    fall(server_of(b, 1));
+    sp_ldap_server_fault(server_of(b, 1), SP_LDAP_FAULT_GARBLED, "no LDAP");
+    assert_int_equal(server_of(b, 1)->state, SP_LDAP_SERVER_DOWN);
     bench_free(b);
 }
 
@@ -173,7 +174,7 @@ static void pauses_are_scattered(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(silence_opens_it_at_once_and_a_refusal_at_the_third),
+        cmocka_unit_test(silence_and_garble_open_it_at_once_and_a_refusal_at_the_third),
         cmocka_unit_test(pauses_double_up_to_half_a_minute_while_another_answers),
         cmocka_unit_test(nobody_is_left_alone_for_long_while_no_other_answers),
         cmocka_unit_test(one_is_looked_at_for_a_login_that_the_other_failed),
