@@ -2,9 +2,9 @@
  * worker and is touched on its loop thread only.
  *
  *   backend   servers, the clock, the logins that are answered       ldap_backend.c
- *   server    its connections, who waits for one, is it well?        ldap_server.c, ldap_renew.c
- *   conn      one wire on the loop, and what is in flight on it      ldap_conn.c
- *   login     one question: find, bind, groups                       ldap_login*.c, ldap_groups.c
+ *   server    its connections, who waits for one, is it well?        ldap_server.c, ldap_breaker.c,
+ * ldap_renew.c conn      one wire on the loop, and what is in flight on it      ldap_conn.c login
+ * one question: find, bind, groups                       ldap_login*.c, ldap_groups.c
  *
  * Who calls whom: a login submits itself to a server; the server gives it a conn; the conn delivers
  * the answer, or its loss, to the login; the login goes on, perhaps to another server. A finished
@@ -160,23 +160,28 @@ void sp_ldap_server_init(struct sp_ldap_server *server, struct sp_auth_backend *
                          unsigned index);
 /* Closes every connection. No login is left. */
 void sp_ldap_server_close(struct sp_ldap_server *server);
-/* Is it time to look whether it is back, for a login that has tried those? */
-bool sp_ldap_server_probe_due(const struct sp_ldap_server *server, uint32_t tried);
-void sp_ldap_server_probe(struct sp_ldap_server *server);
+/* All of them; what was in flight has been taken away before. */
+void sp_ldap_server_close_conns(struct sp_ldap_server *server);
 /* The login waits here for a connection, at the end of its queue or in front. */
 void sp_ldap_server_submit(struct sp_ldap_server *server, struct sp_ldap_login *login, bool first);
 /* Out of the queue. */
 void sp_ldap_server_withdraw(struct sp_ldap_server *server, struct sp_ldap_login *login);
 /* Give waiting logins what is free, and dial where more is needed. */
 void sp_ldap_server_pump(struct sp_ldap_server *server);
+/* Deadlines that have passed are acted upon; returns when the next one falls. */
+uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms);
+
+/* ---- is a server well? ---- */
+
+/* Is it time to look whether it is back, for a login that has tried those? */
+bool sp_ldap_server_probe_due(const struct sp_ldap_server *server, uint32_t tried);
+void sp_ldap_server_probe(struct sp_ldap_server *server);
 /* It could not be reached, or broke off, or said that it cannot. May close the server's connections
  * and send all its logins elsewhere. `words` is copied. */
 void sp_ldap_server_fault(struct sp_ldap_server *server, enum sp_ldap_fault fault,
                           const char *words);
 /* It answered: whatever was wrong is over. */
 void sp_ldap_server_well(struct sp_ldap_server *server);
-/* Deadlines that have passed are acted upon; returns when the next one falls. */
-uint64_t sp_ldap_server_tick(struct sp_ldap_server *server, uint64_t now_ms);
 
 /* ---- the service connection's succession ---- */
 
