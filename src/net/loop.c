@@ -1,7 +1,6 @@
-/* The loop's turn: one epoll_wait for everything, then sockets, what is new, libuv, timers, "soon"
- * callbacks, hooks, and the freeing of what was closed. Also the mailbox, the one door for other
- * threads, and the end: sp_loop_run returns when it was asked to stop and its owners have closed
- * everything. */
+/* The loop's turn: one epoll_wait for everything, then sockets, libuv, timers, "soon" callbacks,
+ * hooks, and the freeing of what was closed. Also the mailbox, the one door for other threads, and
+ * the end: sp_loop_run returns when it was asked to stop and its owners have closed everything. */
 #include "net/loop_priv.h"
 
 #include <assert.h>
@@ -22,8 +21,6 @@
  * that many rounds run in one turn. One that queues itself again has more to do than is fair, and
  * waits for the next turn, as does what is left after the last round; that turn comes at once. */
 #define SOON_ROUNDS 16
-/* Of what is new, so much is begun in a turn, whatever else goes on. */
-#define PATIENT_PER_TURN 32
 /* One descriptor in so many is kept for serving. */
 #define KEPT_SHARE 16
 
@@ -36,8 +33,7 @@ static int may_sleep_ms(struct sp_loop *loop)
     uint64_t now = sp_loop_now_ms(loop);
     uint64_t ms;
 
-    if (uv_ms == 0 || !sp_list_empty(&loop->soon) || !sp_list_empty(&loop->patient) ||
-        loop->wake_ms <= now)
+    if (uv_ms == 0 || !sp_list_empty(&loop->soon) || loop->wake_ms <= now)
         return 0;
     ms = loop->wake_ms - now; /* UINT64_MAX when there is no timer: far beyond any clock */
     if (loop->wake_ms == UINT64_MAX || ms > INT_MAX)
@@ -45,35 +41,17 @@ static int may_sleep_ms(struct sp_loop *loop)
     return uv_ms < 0 || ms < (uint64_t)uv_ms ? (int)ms : uv_ms;
 }
 
-/* How many of the events were for what is under way: those that made nobody be patient. */
-static unsigned deliver_events(struct sp_loop *loop, int timeout_ms)
+static void deliver_events(struct sp_loop *loop, int timeout_ms)
 {
     struct epoll_event events[EVENTS_PER_TURN];
     int len = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
-    unsigned under_way = 0;
 
     uv_update_time(&loop->uv);
     for (int i = 0; i < len; i++) { /* -1, a signal came: nothing to deliver */
         struct sp_watch *watch = events[i].data.ptr;
-        const struct sp_list *last = loop->patient.prev;
 
         if (watch->on_events != NULL)
             watch->on_events(watch, events[i].events);
-        under_way += loop->patient.prev == last;
-    }
-    return under_way;
-}
-
-/* Those who are patient have waited for this turn's events. */
-static void run_patient(struct sp_loop *loop, unsigned under_way)
-{
-    unsigned most = under_way > PATIENT_PER_TURN ? under_way : PATIENT_PER_TURN;
-    struct sp_list *link;
-
-    while (most-- > 0 && (link = sp_list_shift(&loop->patient)) != NULL) {
-        struct sp_soon *soon = sp_container_of(link, struct sp_soon, link);
-
-        soon->run(soon);
     }
 }
 
@@ -123,7 +101,7 @@ static void release_doomed(struct sp_loop *loop)
 
 void sp_loop_turn(struct sp_loop *loop, bool may_sleep)
 {
-    run_patient(loop, deliver_events(loop, may_sleep ? may_sleep_ms(loop) : 0));
+    deliver_events(loop, may_sleep ? may_sleep_ms(loop) : 0);
     run_uv(loop);
     loop->turns++;
     sp_loop_run_timers(loop);
@@ -246,12 +224,6 @@ void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon)
 {
     if (sp_list_empty(&soon->link))
         sp_list_push(soon == loop->running ? &loop->later : &loop->soon, &soon->link);
-}
-
-void sp_loop_patient(struct sp_loop *loop, struct sp_soon *soon)
-{
-    if (sp_list_empty(&soon->link))
-        sp_list_push(&loop->patient, &soon->link);
 }
 
 void sp_soon_cancel(struct sp_soon *soon)
@@ -422,7 +394,6 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
     loop->wake_ms = UINT64_MAX;
     sp_list_init(&loop->soon);
     sp_list_init(&loop->later);
-    sp_list_init(&loop->patient);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->epoll_fd < 0 || loop->bell_fd < 0 || !begin_uv(loop)) {
@@ -453,7 +424,7 @@ static void block_sigpipe(void)
 /* Does anything go on here, or wait to? */
 static bool is_needed(struct sp_loop *loop)
 {
-    return loop->held > 0 || !sp_list_empty(&loop->soon) || !sp_list_empty(&loop->patient) ||
+    return loop->held > 0 || !sp_list_empty(&loop->soon) ||
            sp_wheel_next_ms(&loop->wheel) != UINT64_MAX || uv_is_needed(loop);
 }
 

@@ -8,9 +8,9 @@
  * libuv is run, without waiting, when it has something to do: an event, a timer that is due, an
  * active idle handle, a handle to close. (Its prepare and check handles run only then.)
  *
- * A turn: one epoll_wait; sockets' events are delivered; some of those who are patient have their
- * go; libuv's; timers that are due fire; "soon" callbacks run until none is left; what was closed
- * in this turn is freed. Objects closed in a turn stay readable until its end.
+ * A turn: one epoll_wait; sockets' events are delivered; libuv's; timers that are due fire; "soon"
+ * callbacks run until none is left; what was closed in this turn is freed. Objects closed in a turn
+ * stay readable until its end.
  *
  * Thread: all functions belong to the loop's own thread, except sp_loop_post, sp_loop_stop and
  * new/free. */
@@ -54,12 +54,7 @@ struct sp_soon {
 };
 void sp_soon_init(struct sp_soon *soon, void (*run)(struct sp_soon *soon));
 void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon);
-/* The same for what begins something new: it runs once what is under way has had its events. Where
- * more is ready than can be done at once, what was begun is so finished before more is begun. At
- * least 32 have their go in each turn, and as many as others had events, so that neither keeps the
- * other from running. First come, first served. */
-void sp_loop_patient(struct sp_loop *loop, struct sp_soon *soon);
-void sp_soon_cancel(struct sp_soon *soon); /* it will not run; nor will one that is patient */
+void sp_soon_cancel(struct sp_soon *soon); /* it will not run */
 
 /* Memory to be freed with free() at the end of the turn, when no event of this turn can name it any
  * more. `node` is embedded in the object; release(node) is called then. */

@@ -39,7 +39,6 @@ struct sp_loop {
     uint64_t wake_ms; /* when the wheel is to be turned; UINT64_MAX: it is empty */
     struct sp_list soon;
     struct sp_list later;    /* those that queued themselves: for the next turn */
-    struct sp_list patient;  /* what is new, and waits for what is under way */
     struct sp_soon *running; /* whose callback we are in; compared only */
     struct sp_doomed *doomed;
     struct sp_loop_hook hooks[SP_LOOP_HOOKS_MAX];

@@ -56,18 +56,10 @@ static void tell(struct sp_stream *st, unsigned events)
         sp_stream_nudge(st);
 }
 
-static void tell_soon(struct sp_stream *st)
-{
-    if ((st->want & SP_STREAM_PATIENT) != 0)
-        sp_loop_patient(st->loop, &st->soon);
-    else
-        sp_loop_soon(st->loop, &st->soon);
-}
-
 void sp_stream_nudge(struct sp_stream *st)
 {
     if (wanted_now(st) != 0)
-        tell_soon(st);
+        sp_loop_soon(st->loop, &st->soon);
 }
 
 static void on_soon(struct sp_soon *soon)
@@ -105,11 +97,7 @@ static void on_events(struct sp_watch *watch, uint32_t events)
     note_events(st, events);
     if (st->tls != NULL)
         sp_tls_on_events(st, events);
-    if (st->fd < 0)
-        return;
-    if ((st->want & SP_STREAM_PATIENT) != 0)
-        sp_stream_nudge(st);
-    else
+    if (st->fd >= 0)
         tell(st, wanted_now(st));
 }
 
@@ -183,7 +171,7 @@ void sp_stream_want(struct sp_stream *stream, unsigned events)
 
     st->want = (uint8_t)events;
     if (wanted_now(st) != 0 || (st->ended && (events & SP_STREAM_READ) != 0))
-        tell_soon(st);
+        sp_loop_soon(st->loop, &st->soon);
 }
 
 /* ---- bytes ---- */

@@ -23,8 +23,6 @@ enum sp_stream_event {
     SP_STREAM_WRITE = 2, /* bytes can be written */
     SP_STREAM_GONE = 4,  /* both directions are dead (reset, or closed by both); wanted or not, told
                             once if any is */
-    SP_STREAM_PATIENT = 8, /* nothing that happens: what is wanted begins something new, and is told
-                              once others have had what there is for them (sp_loop_patient) */
 };
 
 /* `events`: those of the wanted ones that may now be possible. */

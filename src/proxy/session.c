@@ -151,8 +151,7 @@ static void wait_for_request(struct sp_session *session)
         return;
     }
     sp_slab_return(session->proxy, &session->in);
-    /* What was begun goes first: it holds memory and an upstream. */
-    sp_stream_want(session->client, (unsigned)SP_STREAM_READ | SP_STREAM_PATIENT);
+    sp_stream_want(session->client, SP_STREAM_READ);
 }
 
 static void on_next(struct sp_soon *soon)

@@ -2,8 +2,6 @@
 #include "net_test.h"
 
 #include <pthread.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 /* ---- soon ---- */
 
@@ -134,77 +132,6 @@ static void two_that_queue_each_other_do_not_starve_the_loop(void **state)
     assert_true(relays[0].turn >= 9 || relays[1].turn >= 9);
     for (unsigned i = 0; i < 2; i++)
         sp_soon_cancel(&relays[i].soon);
-    test_loop_end(&loop);
-}
-
-/* ---- patience ---- */
-
-#define PATIENT 100
-
-static unsigned ran_of(const struct hop *hops)
-{
-    unsigned ran = 0;
-
-    for (unsigned i = 0; i < PATIENT; i++)
-        ran += hops[i].ran;
-    return ran;
-}
-
-static void the_patient_go_in_order_some_a_turn_and_the_loop_does_not_sleep(void **state)
-{
-    struct sp_loop *loop = test_loop_new(NULL);
-    struct hop hops[PATIENT];
-    (void)state;
-
-    for (unsigned i = 0; i < PATIENT; i++) {
-        hop_init(&hops[i], loop, 1);
-        sp_loop_patient(loop, &hops[i].soon);
-    }
-    sp_loop_patient(loop, &hops[0].soon);
-    assert_int_equal(ran_of(hops), 0);
-    sp_soon_cancel(&hops[1].soon);
-    for (unsigned turn = 1; ran_of(hops) < PATIENT - 1; turn++) {
-        sp_loop_turn(loop, true); /* without any event to wake it */
-        assert_int_equal(ran_of(hops), turn * 32 < PATIENT - 1 ? turn * 32 : PATIENT - 1);
-        for (unsigned i = 2; i < PATIENT - 1; i++)
-            assert_true(hops[i].ran >= hops[i + 1].ran);
-    }
-    assert_int_equal(hops[0].ran, 1);
-    assert_int_equal(hops[1].ran, 0);
-    test_loop_end(&loop);
-}
-
-static void on_busy(struct sp_watch *watch, uint32_t events)
-{
-    (void)watch;
-    (void)events;
-}
-
-static void as_many_of_the_patient_go_as_others_have_events(void **state)
-{
-    struct sp_loop *loop = test_loop_new(NULL);
-    struct sp_watch watch = {on_busy};
-    struct hop hops[PATIENT];
-    int fds[40];
-    (void)state;
-
-    for (unsigned i = 0; i < 40; i++) { /* each ready whenever it is asked */
-        fds[i] = eventfd(1, EFD_CLOEXEC);
-        assert_true(fds[i] >= 0);
-        assert_int_equal(sp_loop_watch(loop, fds[i], EPOLLIN, &watch), SP_OK);
-    }
-    for (unsigned i = 0; i < PATIENT; i++) {
-        hop_init(&hops[i], loop, 1);
-        sp_loop_patient(loop, &hops[i].soon);
-    }
-    sp_loop_turn(loop, true);
-    assert_int_equal(ran_of(hops), 40);
-    sp_loop_turn(loop, true);
-    assert_int_equal(ran_of(hops), 80);
-    for (unsigned i = 0; i < PATIENT; i++)
-        sp_soon_cancel(&hops[i].soon);
-    for (unsigned i = 0; i < 40; i++)
-        close(fds[i]);
     test_loop_end(&loop);
 }
 
@@ -547,8 +474,6 @@ int main(void)
         cmocka_unit_test(a_short_chain_of_soon_callbacks_ends_in_its_turn),
         cmocka_unit_test(one_that_queues_itself_runs_once_a_turn_and_the_loop_does_not_sleep),
         cmocka_unit_test(two_that_queue_each_other_do_not_starve_the_loop),
-        cmocka_unit_test(the_patient_go_in_order_some_a_turn_and_the_loop_does_not_sleep),
-        cmocka_unit_test(as_many_of_the_patient_go_as_others_have_events),
         cmocka_unit_test(letters_from_another_thread_come_in_order),
         cmocka_unit_test(a_letter_after_the_end_is_refused),
         cmocka_unit_test(a_letter_posted_before_the_end_is_delivered),

@@ -357,56 +357,6 @@ static void an_event_of_a_stream_closed_in_the_same_batch_is_dropped(void **stat
     test_loop_end(&loop);
 }
 
-struct queued {
-    struct sp_stream *stream;
-    unsigned *told; /* so many were before */
-    unsigned place; /* 0: not told yet */
-};
-
-static void on_queued(void *owner, unsigned events)
-{
-    struct queued *queued = owner;
-
-    assert_int_equal(events, SP_STREAM_READ);
-    queued->place = ++*queued->told;
-    sp_stream_want(queued->stream, 0);
-}
-
-static void what_is_new_is_told_after_what_is_under_way(void **state)
-{
-    struct sp_loop *loop = test_loop_new(NULL);
-    struct queued queued[3] = {0};
-    int fds[3][2];
-    unsigned told = 0;
-    (void)state;
-
-    for (unsigned i = 0; i < 3; i++) {
-        test_tcp_pair(fds[i]);
-        queued[i].stream = sp_stream_new(loop, fds[i][1]);
-        queued[i].told = &told;
-        sp_stream_own(queued[i].stream, on_queued, &queued[i]);
-    }
-    test_turn_for(loop, 10);
-    for (unsigned i = 0; i < 3; i++) { /* the events come in this order, in one turn */
-        char room[8];
-        size_t len;
-
-        assert_int_equal(sp_stream_read(queued[i].stream, room, 8, &len), SP_ERR_AGAIN);
-        sp_stream_want(queued[i].stream,
-                       i < 2 ? (unsigned)SP_STREAM_READ | SP_STREAM_PATIENT : SP_STREAM_READ);
-        assert_int_equal(send(fds[i][0], "x", 1, 0), 1);
-    }
-    sp_loop_turn(loop, true);
-    assert_int_equal(queued[2].place, 1);
-    assert_int_equal(queued[0].place, 2);
-    assert_int_equal(queued[1].place, 3);
-    for (unsigned i = 0; i < 3; i++) {
-        sp_stream_close(&queued[i].stream, false);
-        close(fds[i][0]);
-    }
-    test_loop_end(&loop);
-}
-
 static void shutdown_ends_one_direction_only(void **state)
 {
     struct pair pair;
@@ -636,7 +586,6 @@ int main(void)
         cmocka_unit_test(a_full_socket_says_again_and_announces_room),
         cmocka_unit_test(closing_inside_the_callback_is_allowed),
         cmocka_unit_test(an_event_of_a_stream_closed_in_the_same_batch_is_dropped),
-        cmocka_unit_test(what_is_new_is_told_after_what_is_under_way),
         cmocka_unit_test(shutdown_ends_one_direction_only),
         cmocka_unit_test(a_reset_close_is_a_reset_for_the_peer),
         cmocka_unit_test(an_idle_stream_costs_less_than_300_bytes),
