@@ -27,7 +27,8 @@ struct sp_app_inherited {
 };
 
 /* LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES (sd_listen_fds(3)), which are then taken out of the
- * environment. What listens on no address is closed, with a word on standard error. */
+ * environment. What listens on no address is closed, with a word on standard error. Before anything
+ * else opens a descriptor: a wrong count must not take one of ours. */
 void sp_app_inherited_take(struct sp_app_inherited *inherited);
 /* Closes those that none of these listeners has. Stored ones are shut down first, so that they
  * stand in no other's way, and forgotten by whoever stores them; those of a socket unit live on

@@ -63,9 +63,9 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
 }
 
 static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *config,
-                           struct sp_proxy_snapshot **snapshot, struct sp_config_faults *faults)
+                           struct sp_proxy_snapshot **snapshot, struct sp_app_inherited *inherited,
+                           struct sp_config_faults *faults)
 {
-    static struct sp_app_inherited inherited;
     struct sp_app_sockets sockets = {0};
     size_t len;
     const struct sp_listen *listens = sp_proxy_snapshot_listens(*snapshot, &len);
@@ -73,10 +73,9 @@ static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *confi
     enum sp_err err;
     bool well = false;
 
-    sp_app_inherited_take(&inherited);
-    sp_app_inherited_drop(&inherited, listens, len);
+    sp_app_inherited_drop(inherited, listens, len);
     err = sp_app_sockets_bind(&sockets, config, listens, len,
-                              sp_server_workers(sp_app_options_of(config)), &inherited, NULL, NULL,
+                              sp_server_workers(sp_app_options_of(config)), inherited, NULL, NULL,
                               faults);
     sp_app_faults_print(faults);
     if (err == SP_OK) {
@@ -90,7 +89,7 @@ static bool bind_and_serve(struct sp_app_loader *loader, struct sp_config *confi
 /* Takes the configuration. What outlives the snapshot here are its words: a secret that a reload
  * replaces must not live on. */
 static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
-                       struct sp_config_faults *faults)
+                       struct sp_app_inherited *inherited, struct sp_config_faults *faults)
 {
     struct sp_config *words = sp_config_words_ref(config);
     struct sp_proxy_snapshot *snapshot;
@@ -107,7 +106,7 @@ static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
     if (snapshot == NULL)
         sp_app_faults_print(faults);
     else
-        well = bind_and_serve(loader, words, &snapshot, faults);
+        well = bind_and_serve(loader, words, &snapshot, inherited, faults);
     sp_proxy_snapshot_unref(&snapshot);
     sp_config_words_unref(&words);
     sp_stats_fini();
@@ -117,11 +116,13 @@ static bool run_config(struct sp_app_loader *loader, struct sp_config *config,
 static enum sp_exit run(const struct sp_app_args *args)
 {
     static struct sp_app_loader loader;
+    static struct sp_app_inherited inherited;
     struct sp_config_faults faults;
     struct sp_config *config;
     bool well = false;
 
     sp_process_prepare();
+    sp_app_inherited_take(&inherited);
     if (sp_hash_setup() != SP_OK) {
         fprintf(stderr, "sallyport: the system gives no random numbers\n");
         return SP_EXIT_UNWELL;
@@ -132,7 +133,7 @@ static enum sp_exit run(const struct sp_app_args *args)
     if (config == NULL)
         sp_app_faults_print(&faults);
     else
-        well = run_config(&loader, config, &faults);
+        well = run_config(&loader, config, &inherited, &faults);
     sp_config_faults_fini(&faults);
     return well ? SP_EXIT_WELL : SP_EXIT_UNWELL;
 }
