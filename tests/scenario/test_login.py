@@ -330,12 +330,17 @@ def test_a_rule_denies_and_a_listener_does_not_offer(w):
     assert status == 1 and found["verdict"] == "no answer" and "refused" in found["reason"], found
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
 class Terminal:
     """sallyport login at a terminal of its own."""
 
     def __init__(self, w, *words):
         pid, self.fd = pty.fork()
         if pid == 0:
+            for number in ENDING:                          # nohup, or a shell's "&", would leave some of them ignored
+                signal.signal(number, signal.SIG_DFL)
             os.execve(w.binary, [w.binary, "login", "-c", *words], w.environment())
         self.pid, self.said = pid, ""
 
@@ -372,7 +377,7 @@ def test_a_terminal_does_not_show_the_password_and_gets_its_echo_back(w):
 
 
 def test_a_signal_at_the_prompt_ends_it_and_gives_the_echo_back(w):
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+    for number in ENDING:
         t = Terminal(w, w.config().write(), "alice")
         t.until("Password of alice: ")
         assert not t.echoes()
