@@ -2,7 +2,6 @@
  * on reload and in `check`, never on a worker, and may block. */
 #include "backends/ldap/ldap_config.h"
 
-#include "backends/ldap/ldap_ready.h"
 #include "backends/ldap/ldap_text.h"
 #include "backends/ldap/ldap_ticket.h"
 #include "util/span.h"
@@ -278,8 +277,7 @@ enum sp_err sp_ldap_configure(const void *options, const struct sp_auth_host *ho
     enum sp_err err;
 
     *config_out = NULL;
-    if (config == NULL || sp_ldap_ready_begin() != SP_OK ||
-        (config->brake = sp_ldap_brake_new()) == NULL) {
+    if (config == NULL || (config->brake = sp_ldap_brake_new()) == NULL) {
         free(config);
         (void)faulty(fault, NULL, "out of memory");
         return SP_ERR_NOMEM;

@@ -171,6 +171,8 @@ static enum sp_err take_socket(struct sp_ldap_dialling *d, int fd)
 
     if (err != SP_OK) {
         close(fd);
+        if (err == SP_ERR_FULL || err == SP_ERR_NOMEM)
+            return sp_ldap_dial_fail(d, SP_LDAP_FAULT_FULL, "out of memory or threads");
         if (err != SP_ERR_TIMEOUT)
             return sp_ldap_dial_wait_failed(d, err);
         return sp_ldap_dial_fail(d, SP_LDAP_FAULT_TIMEOUT,
