@@ -13,8 +13,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define IDENTITIES_MAX 4
-#define HOST_MAX       255
+#define PAIRS_MAX 4
+#define HOST_MAX  255
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -124,9 +124,9 @@ static void choose(struct sp_tls_server *server, const struct sp_span *lists, st
     name[host.len] = '\0';
     if (host.len > 0)
         must(SSL_set_tlsext_host_name(ssl, name) == 1);
-    chosen = expected(lists, server->identities_len, host);
-    must(sp_tls_identity_choose(ssl, server) == 1);
-    must(SSL_get_certificate(ssl) == SSL_CTX_get0_certificate(server->identities[chosen].files));
+    chosen = expected(lists, server->pairs_len, host);
+    must(sp_tls_pair_choose(ssl, server) == 1);
+    must(SSL_get_certificate(ssl) == SSL_CTX_get0_certificate(server->pairs[chosen].files));
     SSL_free(ssl);
 }
 
@@ -145,36 +145,36 @@ static void greet(struct sp_tls_server *server, const uint8_t *data, size_t size
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static SSL_CTX *files[IDENTITIES_MAX];
+    static SSL_CTX *files[PAIRS_MAX];
     static struct sp_tls_server *server;
-    static struct sp_tls_identity identities[IDENTITIES_MAX];
-    struct sp_span rest = {(const char *)data, size}, host, lists[IDENTITIES_MAX];
+    static struct sp_tls_pair pairs[PAIRS_MAX];
+    struct sp_span rest = {(const char *)data, size}, host, lists[PAIRS_MAX];
     struct sp_tls_fault fault;
 
     if (server == NULL) {
         server = sp_tls_server_new(&fault);
         must(server != NULL);
-        for (size_t i = 0; i < IDENTITIES_MAX; i++)
+        for (size_t i = 0; i < PAIRS_MAX; i++)
             files[i] = make_files();
-        server->identities = identities;
+        server->pairs = pairs;
     }
     if (size == 0 || size > 4096)
         return 0;
-    server->identities_len = 0;
+    server->pairs_len = 0;
     host = next_piece(&rest, '\n');
-    while (rest.base != NULL && server->identities_len < IDENTITIES_MAX) {
-        struct sp_tls_identity *identity = &identities[server->identities_len];
+    while (rest.base != NULL && server->pairs_len < PAIRS_MAX) {
+        struct sp_tls_pair *pair = &pairs[server->pairs_len];
 
-        lists[server->identities_len] = next_piece(&rest, '\n');
-        identity->files = files[server->identities_len];
-        identity->names = make_names(lists[server->identities_len++]);
+        lists[server->pairs_len] = next_piece(&rest, '\n');
+        pair->files = files[server->pairs_len];
+        pair->names = make_names(lists[server->pairs_len++]);
     }
-    if (server->identities_len > 0) {
+    if (server->pairs_len > 0) {
         if (host.len <= HOST_MAX && memchr(data, '\0', host.len) == NULL)
             choose(server, lists, host);
         greet(server, data, size);
     }
-    for (size_t i = 0; i < server->identities_len; i++)
-        GENERAL_NAMES_free(identities[i].names);
+    for (size_t i = 0; i < server->pairs_len; i++)
+        GENERAL_NAMES_free(pairs[i].names);
     return 0;
 }
