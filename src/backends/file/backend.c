@@ -182,7 +182,7 @@ static enum sp_err op_fill(struct file_op *op, const struct sp_auth_input *input
     size_t len;
     enum sp_err err;
 
-    /* ops->name() gave it, so this changes nothing; but what is compared must be lower case */
+    /* ops->name_of() gave it, so this changes nothing; but what is compared must be lower case */
     err = sp_text_lower(input->user, op->user, sizeof op->user - 1, &len);
     if (err != SP_OK)
         return err;

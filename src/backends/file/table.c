@@ -226,11 +226,15 @@ static bool read_lines(struct sp_file_table *table, struct reader *reader)
 
 /* ---- the table ---- */
 
+static void bytes_free(char *bytes, size_t len)
+{
+    sp_wipe(bytes, len);
+    free(bytes);
+}
+
 static void table_free(struct sp_file_table *table)
 {
-    if (table->bytes != NULL)
-        sp_wipe(table->bytes, table->bytes_len);
-    free(table->bytes);
+    bytes_free(table->bytes, table->bytes_len);
     free(table->slots);
     free(table);
 }
@@ -255,24 +259,22 @@ struct sp_file_table *sp_file_table_parse(char *bytes, size_t len, const char *n
 {
     struct reader reader = {name, 0, why, why_cap};
     struct sp_file_table *table = calloc(1, sizeof *table);
-    char *grown = realloc(bytes, len + 1);
 
-    if (table != NULL) {
-        atomic_init(&table->refs, 1);
-        table->bytes = grown != NULL ? grown : bytes;
-        table->bytes_len = len;
-        table->slots_len = slots_for(table->bytes, len);
-        table->slots = calloc(table->slots_len, sizeof *table->slots);
-    }
-    if (table == NULL || grown == NULL || table->slots == NULL) {
+    if (table == NULL) {
+        bytes_free(bytes, len);
         (void)refuse(&reader, "out of memory");
-    } else if (read_lines(table, &reader)) {
-        return table;
+        return NULL;
     }
-    if (table != NULL)
-        table_free(table);
-    else
-        free(grown != NULL ? grown : bytes);
+    atomic_init(&table->refs, 1);
+    table->bytes = bytes;
+    table->bytes_len = len;
+    table->slots_len = slots_for(bytes, len);
+    table->slots = calloc(table->slots_len, sizeof *table->slots);
+    if (table->slots == NULL)
+        (void)refuse(&reader, "out of memory");
+    else if (read_lines(table, &reader))
+        return table;
+    table_free(table);
     return NULL;
 }
 
@@ -309,8 +311,7 @@ struct sp_file_table *sp_file_table_load(const char *path, char *why, size_t why
         (void)refuse(&reader, "out of memory");
     } else if (!read_whole(fd, bytes, (size_t)st.st_size)) {
         (void)refuse(&reader, "it was cut off or changed while it was read");
-        sp_wipe(bytes, (size_t)st.st_size + 1);
-        free(bytes);
+        bytes_free(bytes, (size_t)st.st_size);
     } else {
         table = sp_file_table_parse(bytes, (size_t)st.st_size, path, why, why_cap);
     }

@@ -14,8 +14,8 @@ struct sp_file_table;
 /* Reads the file. NULL: `why` says what is wrong, with the line: "users.htpasswd:3: ...". Blocks.
  */
 struct sp_file_table *sp_file_table_load(const char *path, char *why, size_t why_cap) SP_MUST_CHECK;
-/* The same from bytes, which it takes: they are wiped and freed with the table, or at once when the
- * answer is NULL. `name` stands before the line number in `why`. */
+/* The same from bytes, which it takes, with room for one behind them: they are wiped and freed with
+ * the table, or at once when the answer is NULL. `name` stands before the line number in `why`. */
 struct sp_file_table *sp_file_table_parse(char *bytes, size_t len, const char *name, char *why,
                                           size_t why_cap) SP_MUST_CHECK;
 struct sp_file_table *sp_file_table_ref(struct sp_file_table *table);

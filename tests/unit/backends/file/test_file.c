@@ -196,7 +196,7 @@ static void a_refusal_never_quotes_the_hash(void **state)
 static void a_nul_byte_is_refused(void **state)
 {
     char why[512] = "";
-    char *bytes = malloc(4);
+    char *bytes = malloc(4 + 1);
 
     (void)state;
     memcpy(bytes, "a:\0\n", 4);
