@@ -75,7 +75,7 @@ struct sp_auth_tracer {
  * it keeps, and wipes its copy of the password. */
 struct sp_auth_input {
     enum sp_auth_ability ask; /* exactly one */
-    /* PASSWORD, GROUPS: the name as ops->name() gave it; UTF-8, no control characters */
+    /* PASSWORD, GROUPS: the name as ops->name_of() gave it; UTF-8, no control characters */
     struct sp_span user;
     /* GROUPS: the proven principal (alice@CORP.TEST); absent when there is none */
     struct sp_span principal;
@@ -91,7 +91,7 @@ struct sp_auth_input {
 /* What came out. Borrowed for the length of the done callback. */
 struct sp_auth_result {
     enum sp_verdict verdict;
-    /* ALLOW, ACCOUNT: the name for rules and logs, as ops->name() would give it */
+    /* ALLOW, ACCOUNT: the name for rules and logs, as ops->name_of() would give it */
     struct sp_span user;
     struct sp_span principal; /* ALLOW by a ticket: alice@CORP.TEST; else absent */
     const char *mech;         /* TOKEN: "krb5" or "ntlmssp"; static; NULL when not known (yet) */

@@ -1,7 +1,7 @@
 /* The commands of the one binary. Each is one file, cmd_<name>.c, with one row for the table in
  * command.c: adding a command is writing the file and naming it there.
  *
- * Exit statuses are PRODUCT.md's: 0 well, 1 the thing asked about is not well, 2 usage. */
+ * Exit statuses: 0 well, 1 the thing asked about is not well, 2 usage. */
 #ifndef SP_APP_COMMAND_H
 #define SP_APP_COMMAND_H
 

@@ -117,9 +117,9 @@ void sp_auth_engine_close(struct sp_auth_engine **engine, void (*closed)(void *o
  * one (so that an idle connection costs nothing), and frees it when it closes. */
 struct sp_auth_conn;
 void sp_auth_conn_free(struct sp_auth_conn **conn); /* a handshake under way ends */
-/* The deadline of a handshake under way on this connection has passed at `now_ms`? (The session's
- * timer asks.) */
-uint64_t sp_auth_conn_deadline_ms(const struct sp_auth_conn *conn); /* 0: no handshake */
+/* When the handshake under way on this connection must have ended, in the loop's time (the
+ * session's timer asks); 0: there is none. */
+uint64_t sp_auth_conn_deadline_ms(const struct sp_auth_conn *conn);
 /* Whom a finished handshake has pinned to the connection; borrowed; NULL: nobody. */
 const struct sp_identity *sp_auth_conn_pinned(const struct sp_auth_conn *conn);
 

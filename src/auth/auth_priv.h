@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 
 #define SP_AUTH_NAME_MAX     512u /* what name_of may write: domains and UTF-8 make names longer */
-#define SP_AUTH_RETRY_S      5u   /* Retry-After while no directory answers (PEERS.md 5) */
+#define SP_AUTH_RETRY_S      5u   /* Retry-After while no directory answers */
 #define SP_AUTH_WAIT_MS      60000u /* no backend is waited for longer, whatever its own limits */
 #define SP_AUTH_BACKENDS_MAX 64u
 

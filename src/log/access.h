@@ -1,5 +1,5 @@
-/* The access log: exactly one line for each exchange, in one of three formats (PRODUCT.md "Access
- * log").
+/* The access log: exactly one line for each exchange, in one of three formats
+ * (docs/LOGGING.md).
  *
  * A worker formats the record into its own batch and hands full batches (or one that is older than
  * a moment) to the writer thread; no loop waits for a disk. A record that finds the queue full is

@@ -21,9 +21,9 @@ struct sp_dial_target {
 };
 
 struct sp_dialed {
-    enum sp_err
-        err; /* SP_OK; SP_ERR_DENIED: no address allowed; SP_ERR_NOT_FOUND: does not resolve (dns);
-              * SP_ERR_IO: connect failed; SP_ERR_TIMEOUT; SP_ERR_NOMEM; SP_ERR_FULL */
+    /* SP_OK; SP_ERR_DENIED: no address allowed; SP_ERR_NOT_FOUND: does not resolve (dns);
+     * SP_ERR_IO: connect failed; SP_ERR_TIMEOUT; SP_ERR_NOMEM; SP_ERR_FULL */
+    enum sp_err err;
     struct sp_stream *stream; /* on SP_OK: yours */
     struct sp_addr addr;      /* the one connected to, or the last tried */
     const char *why;          /* words for the log; borrowed */

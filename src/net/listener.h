@@ -18,7 +18,7 @@ struct sp_listen_options {
 };
 extern const struct sp_option sp_listen_option_table[];
 
-/* One `listen` block, checked. Immutable, shared by all workers, reference-counted. */
+/* One `listen` block, checked. Immutable, shared by all workers; its configuration owns it. */
 struct sp_listen {
     const char *title; /* "0.0.0.0:3128" as written; the log's `listener` */
     struct sp_addr addr;
@@ -37,7 +37,7 @@ enum sp_err sp_listen_bind(const struct sp_addr *addr, int *fd_out) SP_MUST_CHEC
  * beside it. SP_ERR_INVALID: it is none of ours. Main thread. */
 enum sp_err sp_listen_adopt(int fd, struct sp_addr *addr_out, bool *shared_out) SP_MUST_CHECK;
 
-/* One accepted connection, given over. `peer` is borrowed for the call. */
+/* One accepted connection, given over: borrowed for the call, but for the stream. */
 struct sp_accepted {
     struct sp_stream *stream; /* yours now */
     const struct sp_listen *listen;

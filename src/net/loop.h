@@ -57,7 +57,7 @@ void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon);
 void sp_soon_cancel(struct sp_soon *soon); /* it will not run */
 
 /* Memory to be freed with free() at the end of the turn, when no event of this turn can name it any
- * more. `node` is embedded in the object; release(node) is called then. */
+ * more. It is embedded in the object; release() gets it then. */
 struct sp_doomed {
     struct sp_doomed *next;
     void (*release)(struct sp_doomed *doomed);

@@ -3,8 +3,7 @@
  *
  * Order: protect before rules, except where the rule that allows lifts it; the first rule that
  * matches decides; with rules, none matching denies; with none at all, every authenticated user may
- * pass (PRODUCT.md "Access"). Compiled once per snapshot on the main thread; decided on any thread,
- * without a lock. */
+ * pass. Compiled once per snapshot on the main thread; decided on any thread, without a lock. */
 #ifndef SP_POLICY_POLICY_H
 #define SP_POLICY_POLICY_H
 

@@ -172,8 +172,8 @@ struct sp_upstream *sp_upstream_new(struct sp_proxy *proxy, struct sp_stream **s
                                     const struct sp_addr *addr) SP_MUST_CHECK;
 /* Gone at once, wherever it is. Sets *upstream to NULL. */
 void sp_upstream_close(struct sp_upstream **upstream, bool reset);
-/* An idle one to that place out of `list` (session->bound) or, NULL, the pool, that `fits`; NULL:
- * none. */
+/* An idle one to that place: one of `bound` or, where that is NULL, one of the pool that `fits`.
+ * NULL: none. */
 struct sp_upstream *sp_upstream_take(struct sp_proxy *proxy, struct sp_list *bound,
                                      struct sp_span host, uint16_t port,
                                      bool (*fits)(void *owner, const struct sp_addr *addr),

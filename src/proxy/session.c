@@ -13,7 +13,7 @@
 static void session_ready(void *owner, unsigned events);
 static void serve(struct sp_session *session);
 
-/* Which moves are legal: STYLE 25. */
+/* Which moves are legal. */
 static const bool may_enter[][SP_SESSION_CLOSED + 1] = {
     [SP_SESSION_WAITING] =
         {[SP_SESSION_SERVING] = true, [SP_SESSION_LINGERING] = true, [SP_SESSION_CLOSED] = true},

@@ -1,5 +1,5 @@
-/* Counters: written by their worker without a lock, summed when somebody reads. Names are
- * PRODUCT.md's "Metrics".
+/* Counters: written by their worker without a lock, summed when somebody reads. Their names stay as
+ * they are: dashboards know them.
  *
  * Each worker owns one struct sp_stats; a handful of plain functions move its cells. Reading
  * (admin) sums over all workers with relaxed loads: a scrape may be a moment old, never torn.

@@ -19,9 +19,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#define KEEPALIVE_IDLE_S                                                     \
-    60 /* a firewall that forgot us is noticed before a login needs the wire \
-        */
+/* A firewall that forgot us is noticed before a login needs the wire. */
+#define KEEPALIVE_IDLE_S     60
 #define KEEPALIVE_INTERVAL_S 15
 #define KEEPALIVE_PROBES     4
 

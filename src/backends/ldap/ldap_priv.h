@@ -1,10 +1,11 @@
 /* The loop side of the ldap backend, shared by its files alone. Everything here belongs to one
  * worker and is touched on its loop thread only.
  *
- *   backend   servers, the clock, the logins that are answered       ldap_backend.c
- *   server    its connections, who waits for one, is it well?        ldap_server.c, ldap_breaker.c,
- * ldap_renew.c conn      one wire on the loop, and what is in flight on it      ldap_conn.c login
- * one question: find, bind, groups                       ldap_login*.c, ldap_groups.c
+ *   backend   servers, the clock, the logins that are answered   ldap_backend.c
+ *   server    its connections, who waits for one, is it well?    ldap_server.c, ldap_breaker.c,
+ *                                                                ldap_renew.c
+ *   conn      one wire on the loop, what is in flight on it      ldap_conn.c
+ *   login     one question: find, bind, groups                   ldap_login*.c, ldap_groups.c
  *
  * Who calls whom: a login submits itself to a server; the server gives it a conn; the conn delivers
  * the answer, or its loss, to the login; the login goes on, perhaps to another server. A finished
