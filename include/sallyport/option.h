@@ -39,6 +39,8 @@ enum sp_option_flag {
     SP_OPTION_WATCHED = 2,  /* PATH: the core calls the plugin's refresh when that file changes */
     SP_OPTION_RESTART = 4,  /* a new value needs a restart; a reload says so */
     SP_OPTION_MAY_MISS = 8, /* PATH: the file need not exist (it is created, or is a socket) */
+    SP_OPTION_TUNES = 16,   /* how fast or how much, never whom: what a backend said of people under
+                               another value goes on serving after a reload */
 };
 
 struct sp_option {

@@ -240,6 +240,8 @@ static void settle(struct sp_server *server, bool take)
     server->replies_due = server->workers_len;
     if (take) {
         each_waiting(server, tell_waiting, server);
+        sp_auth_plan_tell_changes(sp_proxy_snapshot_plan(server->snapshot),
+                                  sp_proxy_snapshot_plan(server->next), &server->log);
         apply_shared(server, sp_proxy_snapshot_config(server->next));
         forget_sockets(server->snapshot, server->next);
         sp_proxy_snapshot_unref(&server->snapshot);

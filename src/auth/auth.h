@@ -82,6 +82,10 @@ struct sp_auth_plan *sp_auth_plan_new(const struct sp_config *config, sp_auth_fi
                                       struct sp_config_faults *faults) SP_MUST_CHECK;
 struct sp_auth_plan *sp_auth_plan_ref(struct sp_auth_plan *plan);
 void sp_auth_plan_unref(struct sp_auth_plan **plan);
+/* A log line for each backend of `before` whose verdicts serve no more: it has gone, or is another
+ * one now. */
+void sp_auth_plan_tell_changes(const struct sp_auth_plan *before, const struct sp_auth_plan *now,
+                               const struct sp_log *log);
 /* A watched file of a backend changed since the last call? Then its refresh runs here. Pool thread,
  * about once a second; never two at a time. */
 void sp_auth_plan_poll(struct sp_auth_plan *plan);

@@ -62,6 +62,8 @@ struct sp_plan_backend {
     struct sp_plan_backend *groups_from; /* NULL: none */
     struct sp_stats_backend *series;
     uint64_t basic_family, groups_family; /* of verdict keys */
+    struct sp_digest configured;          /* of all that the block says */
+    _Atomic uint64_t basis;               /* of verdict keys, see basis.c */
     struct sp_plan_watch *watches;
     size_t watches_len;
     char refused[512]; /* under the plan's lock: why, of those that are */
@@ -105,6 +107,15 @@ char *sp_challenge_negotiate(struct sp_span token) SP_MUST_CHECK;
 enum sp_err sp_plan_offers_make(struct sp_auth_plan *plan,
                                 struct sp_config_faults *faults) SP_MUST_CHECK;
 enum sp_err sp_plan_watches_make(struct sp_plan_backend *backend) SP_MUST_CHECK;
+
+/* ---- what a backend's answers rest on (basis.c) ---- */
+
+/* Fills `configured` and `basis`, once the watches are made. */
+enum sp_err sp_plan_basis_make(struct sp_plan_backend *backend) SP_MUST_CHECK;
+/* What it would be with watched files as they are now; set once they have been taken up. */
+uint64_t sp_plan_basis_now(const struct sp_plan_backend *backend);
+void sp_plan_basis_set(struct sp_plan_backend *backend, uint64_t basis);
+uint64_t sp_plan_basis(const struct sp_plan_backend *backend); /* any thread */
 
 /* ---- engine ---- */
 
@@ -201,10 +212,11 @@ struct sp_auth_conn {
     const struct sp_identity *pinned; /* by a finished handshake; NULL: none */
     const struct sp_identity *proven; /* pinned, as the ticket has it: with its own groups only */
     uint64_t pinned_ms;               /* when its groups were last known; 0: by grace only */
-    const struct sp_identity *held;   /* the last answer's */
-    struct sp_handshake *handshake;   /* under way; NULL: none */
-    char *said;                       /* the last answer's user, refused */
-    char *token;                      /* the last answer's "Negotiate <token>" */
+    uint64_t prover_basis, groups_basis; /* what they rested on */
+    const struct sp_identity *held;      /* the last answer's */
+    struct sp_handshake *handshake;      /* under way; NULL: none */
+    char *said;                          /* the last answer's user, refused */
+    char *token;                         /* the last answer's "Negotiate <token>" */
     size_t token_len;
     int64_t refusals; /* 407s in a row that refused credentials */
 };
@@ -278,6 +290,10 @@ void sp_negotiate_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                       const struct sp_auth_question *q, struct sp_span token,
                       sp_auth_answered_cb done, void *owner, struct sp_auth_answer *answer,
                       struct sp_auth_ask **ask_out);
+/* The connection's identity ends where the backend that proved it has gone, is configured otherwise
+ * now, or its scheme is no longer offered here. */
+void sp_negotiate_check_pin(struct sp_auth_engine *engine, unsigned listen_index,
+                            struct sp_auth_conn *conn);
 /* A request without a header on a connection that has an identity. Its groups are looked at again
  * when they are older than the cache's ttl. */
 void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn **conn,

@@ -58,14 +58,17 @@ static enum sp_err make_key(struct sp_auth_engine *engine, struct sp_basic_walk 
     const struct sp_plan_backend *b = backend_at(engine, w);
     char name[SP_AUTH_NAME_MAX];
     size_t len = 0;
+    enum sp_err err;
 
     if (b->ops->name_of(b->config, w->typed, name, sizeof(name), &len) != SP_OK || len == 0)
         return SP_ERR_NOT_FOUND;
     memcpy(w->name, name, len);
     w->name_len = len;
     w->backend = b->name;
-    return sp_verdict_key_make(&w->key, SP_SPAN_LIT("basic"), sp_span_cstr(b->name),
-                               b->basic_family, name_of(w), w->password);
+    err = sp_verdict_key_make(&w->key, SP_SPAN_LIT("basic"), sp_span_cstr(b->name), b->basic_family,
+                              name_of(w), w->password);
+    w->key.basis = sp_plan_basis(b);
+    return err;
 }
 
 /* A good verdict for this credential, kept further along the chain, lets a blocked one pass. Where

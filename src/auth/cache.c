@@ -30,6 +30,7 @@ enum { AGE_GOOD, AGE_BAD, AGES };
 struct entry {
     uint64_t user;
     uint64_t family;
+    uint64_t basis;
     struct sp_digest digest;
     const struct sp_identity *identity; /* a reference; ALLOW only */
     const char *reason;
@@ -72,6 +73,7 @@ enum sp_err sp_verdict_key_make(struct sp_verdict_key *key, struct sp_span kind,
 
     key->user = sp_hash64(user);
     key->family = family;
+    key->basis = 0;
     return sp_digest_make(&key->digest, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
@@ -361,7 +363,7 @@ void sp_verdict_cache_lookup(struct sp_verdict_cache *cache, const struct sp_ver
     *kept = (struct sp_kept){.state = SP_KEPT_NOTHING};
     if (e != NULL && is_over(cache, e, now_ms)) {
         drop(s, slot);
-    } else if (e != NULL) {
+    } else if (e != NULL && e->basis == key->basis) {
         uint64_t ttl_ms = load(&cache->ttl_ms);
 
         kept->age_ms = now_ms > e->born_ms ? now_ms - e->born_ms : 0;
@@ -450,6 +452,7 @@ void sp_verdict_cache_store(struct sp_verdict_cache *cache, const struct sp_verd
     struct entry fresh = {
         .user = key->user,
         .family = key->family,
+        .basis = key->basis,
         .digest = key->digest,
         .identity = verdict == SP_VERDICT_ALLOW ? identity : NULL,
         .reason = reason,

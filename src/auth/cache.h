@@ -2,7 +2,8 @@
  *
  * Kept are ALLOW (for ttl from its answer), and DENY, UNKNOWN_USER and ACCOUNT (for negative_ttl).
  * UNAVAILABLE never is. A key is a keyed hash: no password can be read from the cache. Durations
- * are judged at the look-up by the options of that moment, so that a reload takes effect at once.
+ * are judged at the look-up by the options of that moment, so that a reload takes effect at once;
+ * so is the basis, so that no verdict outlives the configuration of the backend that gave it.
  * No look-up waits for more than one short lock, and none allocates. */
 #ifndef SP_AUTH_CACHE_H
 #define SP_AUTH_CACHE_H
@@ -14,9 +15,12 @@ struct sp_verdict_key {
     struct sp_digest digest; /* over kind, backend, user and secret */
     uint64_t user;           /* hash of the user's name: finds all that is kept of one user */
     uint64_t family;         /* hash of kind and backend: entries that replace each other */
+    uint64_t basis; /* what the backend's answers rest on now (basis.c): a verdict under another
+                       one does not serve, but is replaced */
 };
 
-/* `secret` is the password, or for groups what else tells two proofs apart. */
+/* `secret` is the password, or for groups what else tells two proofs apart. `basis` is left to the
+ * caller. */
 enum sp_err sp_verdict_key_make(struct sp_verdict_key *key, struct sp_span kind,
                                 struct sp_span backend, uint64_t family, struct sp_span user,
                                 struct sp_span secret) SP_MUST_CHECK;

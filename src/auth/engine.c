@@ -250,6 +250,8 @@ void sp_auth_engine_ask(struct sp_auth_engine *engine, struct sp_auth_conn **con
     *ask_out = NULL;
     *answer = (struct sp_auth_answer){.state = SP_AUTH_PENDING};
     forget_last_answer(*conn);
+    if (*conn != NULL && (*conn)->pinned != NULL)
+        sp_negotiate_check_pin(engine, q->listen_index, *conn);
     sp_credential_parse(q->authorization, &credential);
     if (credential.kind == SP_CREDENTIAL_NONE) {
         if (*conn != NULL)

@@ -20,12 +20,15 @@ static enum sp_err make_key(struct sp_auth_ask *ask)
     char proof[1024];
     int len = snprintf(proof, sizeof(proof), "%s|%.*s|%.*s", ask->prover->name, SP_SPAN_ARG(mech),
                        SP_SPAN_ARG(principal));
+    enum sp_err err;
 
     if (len < 0 || (size_t)len >= sizeof(proof))
         return SP_ERR_TOO_LARGE;
-    return sp_verdict_key_make(&ask->groups_key, SP_SPAN_LIT("groups"), sp_span_cstr(from->name),
-                               from->groups_family ^ sp_hash64(sp_span_of(proof, (size_t)len)),
-                               user, sp_span_of(proof, (size_t)len));
+    err = sp_verdict_key_make(&ask->groups_key, SP_SPAN_LIT("groups"), sp_span_cstr(from->name),
+                              from->groups_family ^ sp_hash64(sp_span_of(proof, (size_t)len)), user,
+                              sp_span_of(proof, (size_t)len));
+    ask->groups_key.basis = sp_plan_basis(from);
+    return err;
 }
 
 static enum sp_login_begun begin(struct sp_auth_ask *ask, struct sp_flight_waiter *waiter,

@@ -149,6 +149,11 @@ static void forbid(struct sp_auth_ask *ask, enum sp_reason reason,
     end_pin(ask, answer);
 }
 
+static uint64_t groups_basis_of(const struct sp_plan_backend *prover)
+{
+    return prover->groups_from != NULL ? sp_plan_basis(prover->groups_from) : 0;
+}
+
 void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
                          struct sp_auth_answer *answer)
 {
@@ -163,6 +168,8 @@ void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
             conn->pinned = sp_identity_ref(outcome->identity);
             conn->proven = sp_identity_ref(ask->proven);
             conn->pinned_ms = outcome->how == SP_HOW_GRACE ? 0 : sp_loop_now_ms(ask->engine->loop);
+            conn->prover_basis = sp_plan_basis(ask->prover);
+            conn->groups_basis = groups_basis_of(ask->prover);
         }
         if (ask->by_pin && outcome->how != SP_HOW_GRACE)
             outcome->how = SP_HOW_CONNECTION;
@@ -551,14 +558,26 @@ static void pass_by_pin(struct sp_auth_conn *conn, uint64_t now_ms, struct sp_au
     };
 }
 
-/* A connection may live for hours; membership in a group shall not outlive ttl for that. */
+void sp_negotiate_check_pin(struct sp_auth_engine *engine, unsigned listen_index,
+                            struct sp_auth_conn *conn)
+{
+    const struct sp_plan_backend *prover = prover_of(engine, conn->pinned);
+
+    if (prover == NULL || conn->prover_basis != sp_plan_basis(prover) ||
+        !engine->plan->offers[listen_index].schemes[SP_SCHEME_NEGOTIATE])
+        sp_auth_conn_unpin(conn);
+}
+
+/* A connection may live for hours; membership in a group shall not outlive ttl for that, nor the
+ * configuration of the backend that knew of it. */
 static bool groups_are_old(struct sp_auth_engine *engine, const struct sp_auth_conn *conn,
                            const struct sp_plan_backend *prover)
 {
     uint64_t age_ms = sp_loop_now_ms(engine->loop) - conn->pinned_ms;
 
-    return prover != NULL && prover->groups_from != NULL &&
-           age_ms >= sp_verdict_cache_ttl_ms(engine->shared->cache);
+    return prover->groups_from != NULL &&
+           (age_ms >= sp_verdict_cache_ttl_ms(engine->shared->cache) ||
+            conn->groups_basis != groups_basis_of(prover));
 }
 
 void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn **slot,

@@ -36,6 +36,8 @@ static enum sp_err configure(struct sp_plan_backend *b, const struct sp_log *log
 
     sp_auth_lent_init(&b->lent, b->name, NULL, log);
     err = sp_plan_watches_make(b); /* looked at before they are read: no change goes unseen */
+    if (err == SP_OK)
+        err = sp_plan_basis_make(b);
     if (err != SP_OK)
         return err;
     err = b->ops->configure(b->block->options, &b->lent.host, &b->config, &fault);

@@ -72,8 +72,11 @@ enum sp_err sp_plan_watches_make(struct sp_plan_backend *b)
 static void refresh(struct sp_auth_plan *plan, struct sp_plan_backend *b)
 {
     struct sp_auth_fault fault = {0};
+    uint64_t basis = sp_plan_basis_now(b); /* before they are read: no change goes unseen */
     bool well = b->ops->refresh(b->config, &fault) == SP_OK;
 
+    if (well)
+        sp_plan_basis_set(b, basis);
     (void)pthread_mutex_lock(&plan->lock);
     for (size_t i = 0; i < b->watches_len; i++)
         b->watches[i].refused = !well && (b->watches[i].changed || b->watches[i].refused);

@@ -161,3 +161,86 @@ def test_ctl_reload_answers_when_every_worker_has_taken_it_up(w):
         found = families(p.metrics())
         assert value(found, "sallyport_config_last_reload_successful") == 0 and value(found, "sallyport_reloads_total", result="refused") == refused
     passed(ask(w, auth=ALICE))
+
+
+def test_a_reload_ends_the_verdicts_of_what_changed_and_no_others(w):
+    config = w.config()
+    config.backends["local"] = {"plugin": "file", "path": "../users.htpasswd"}
+    config.file("users.htpasswd", hashed("robot", "Robot-Pass-97") + hashed("printer", "Printer-Pass-97"))
+    config.auth["basic"] = ["local", "corp-ldap"]
+    p = w.start(config)
+    robot = basic("robot", "Robot-Pass-97")
+
+    def reload(ended):
+        config.write()
+        count = p.errors().count("event=verdicts_ended")
+        assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+        assert p.errors().count("event=verdicts_ended") == count + len(ended), p.errors()[-500:]
+        for name in ended:
+            p.log_says('event=verdicts_ended backend="%s"' % name)
+
+    def asked(auth, how, user):
+        passed(ask(w, auth=auth))
+        p.last(status=200, user=user, auth=how)
+    asked(ALICE, "directory", "alice")
+    asked(robot, "directory", "robot")
+    config.rule("all", "allow")
+    config.backends["corp-ldap"].update(connections=4, timeout="4s", connect_timeout="2s", idle_timeout="9m")
+    reload([])                             # what only tunes a backend makes nobody log in again
+    asked(ALICE, "cache", "alice")
+    asked(robot, "cache", "robot")
+    config.backends["corp-ldap"]["filter"] = "(&(uid=%u)(!(uid=alice)))"
+    reload(["corp-ldap"])
+    challenged(ask(w, auth=ALICE), "Negotiate", "Basic")
+    asked(robot, "cache", "robot")
+    config.backends["corp-ldap"]["filter"] = "(uid=%u)"
+    reload(["corp-ldap"])
+    asked(ALICE, "directory", "alice")     # nor is the refusal kept
+    config.backends["corp-ldap"]["uris"] = [w.ldap_url(w.dc2)]
+    reload(["corp-ldap"])
+    binds = w.ldap.binds("alice", w.dc2)
+    asked(ALICE, "directory", "alice")
+    assert w.ldap.binds("alice", w.dc2) == binds + 1, "the server that is asked now has not said so"
+    os.utime(w.ca)
+    reload([])                             # the same in its place
+    with open(w.ca) as f:
+        config.file("other-ca.pem", f.read() + "# and no other\n")
+    config.backends["corp-ldap"]["tls_ca"] = "../other-ca.pem"
+    reload(["corp-ldap"])
+    asked(ALICE, "directory", "alice")
+    with open(w.ca) as f:
+        config.file("other-ca.pem", f.read())
+    reload(["corp-ldap"])                  # who says which server is the directory may be another
+    asked(ALICE, "directory", "alice")
+
+
+def test_a_person_taken_out_of_a_watched_file_is_refused_at_once(w):
+    config = w.config()
+    config.backends["local"] = {"plugin": "file", "path": "../users.htpasswd"}
+    config.file("users.htpasswd", hashed("robot", "Robot-Pass-97") + hashed("printer", "Printer-Pass-97"))
+    config.auth.update(basic=["local"], negotiate=[])
+    config.listens[0][1].update(offer=["basic"])
+    p = w.start(config)
+    passed(ask(w, auth=basic("robot", "Robot-Pass-97")))
+    config.file("users.htpasswd", hashed("printer", "Printer-Pass-97")).write()
+    p.log_says("event=users_taken_up", 10)
+    wait_until("it is refused", lambda: ask(w, auth=basic("robot", "Robot-Pass-97")).status == 407, 5 * w.patience)
+
+
+def test_a_reload_asks_connections_for_another_ticket_where_tickets_are_judged_otherwise(w):
+    config = w.config()
+    p = w.start(config)
+    with w.wire() as c, w.wire() as other:
+        for wire in (c, other):
+            passed(wire.ask("GET", ECHO, auth=w.initiator("alice").value()))
+        config.rule("all", "allow")
+        config.write()
+        assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+        passed(c.ask("GET", ECHO))
+        p.last(user="alice", auth="connection")
+        config.backends["corp-krb5"]["realms"] = ["ELSEWHERE.TEST"]
+        config.write()
+        assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+        challenged(c.ask("GET", ECHO))
+        own(c.ask("GET", ECHO, auth=w.initiator("alice").value()), 403, "denied")
+        own(other.ask("GET", ECHO, auth=w.initiator("alice").value()), 403, "denied")

@@ -75,6 +75,15 @@ static bool read_plan(struct rig *rig, char **faults_out)
     return rig->plan != NULL;
 }
 
+static void open_engines(struct rig *rig)
+{
+    for (unsigned i = 0; i < RIG_WORKERS; i++) {
+        rig->engines[i] = sp_auth_engine_new(rig->loops[i], rig->plan, &rig->shared, sp_stats_of(i),
+                                             &rig->log);
+        assert_non_null(rig->engines[i]);
+    }
+}
+
 void rig_open(struct rig *rig, const char *config, char **faults_out)
 {
     char *faults = NULL;
@@ -99,10 +108,8 @@ void rig_open(struct rig *rig, const char *config, char **faults_out)
     for (unsigned i = 0; i < RIG_WORKERS; i++) {
         rig->loops[i] = sp_loop_new(rig->pool);
         assert_non_null(rig->loops[i]);
-        rig->engines[i] = sp_auth_engine_new(rig->loops[i], rig->plan, &rig->shared, sp_stats_of(i),
-                                             &rig->log);
-        assert_non_null(rig->engines[i]);
     }
+    open_engines(rig);
 }
 
 static void on_engine_closed(void *owner)
@@ -112,16 +119,38 @@ static void on_engine_closed(void *owner)
     rig->closed++;
 }
 
-void rig_close(struct rig *rig)
+static void close_engines(struct rig *rig)
 {
     uint64_t until = sp_clock_mono_ms(&sp_clock_system) + PATIENCE_MS;
 
-    for (unsigned i = 0; i < RIG_WORKERS && rig->plan != NULL; i++)
+    for (unsigned i = 0; i < RIG_WORKERS; i++)
         sp_auth_engine_close(&rig->engines[i], on_engine_closed, rig);
-    while (rig->plan != NULL && rig->closed < RIG_WORKERS) {
+    while (rig->closed < RIG_WORKERS) {
         rig_turn(rig);
         assert_true(sp_clock_mono_ms(&sp_clock_system) < until);
     }
+}
+
+void rig_reload(struct rig *rig, const char *config)
+{
+    char *faults = NULL;
+
+    close_engines(rig);
+    rig->closed = 0;
+    sp_auth_plan_unref(&rig->plan);
+    sp_config_unref(&rig->config);
+    unlink(rig->path);
+    free(rig->path);
+    write_config(rig, config);
+    if (!read_plan(rig, &faults))
+        fail_msg("%s", faults);
+    open_engines(rig);
+}
+
+void rig_close(struct rig *rig)
+{
+    if (rig->plan != NULL)
+        close_engines(rig);
     for (unsigned i = 0; i < RIG_WORKERS && rig->plan != NULL; i++) {
         sp_loop_stop(rig->loops[i]);
         sp_loop_run(rig->loops[i]);

@@ -53,6 +53,8 @@ struct rig_from {
 /* The text's faults in `faults` (for free()) when there is no plan; else NULL there. */
 void rig_open(struct rig *rig, const char *config, char **faults_out);
 void rig_close(struct rig *rig);
+/* The engines are new ones for this text; the old ones close. */
+void rig_reload(struct rig *rig, const char *config);
 /* Turns every loop once, without waiting. */
 void rig_turn(struct rig *rig);
 /* Turns until *flag (or fails after 5 s). */

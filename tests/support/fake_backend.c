@@ -397,6 +397,8 @@ static const struct sp_option options[] = {
     SP_OPT_STRING(struct fake_options, groups_from, NULL, "Who knows groups."),
     SP_OPT_CHOICE(struct fake_options, persist, "connection", persist_words, "How long."),
     SP_OPT_BOOL(struct fake_options, broken, "false", "Refuses."),
+    {"pace", SP_OPTION_INT, offsetof(struct fake_options, pace), "1", 0, 9, NULL, SP_OPTION_TUNES,
+     "How fast."},
     SP_OPT_END,
 };
 

@@ -44,8 +44,9 @@ struct fake_world {
 struct fake_options {
     char *path;
     char *groups_from;
-    int persist; /* 0 connection, 1 request */
-    bool broken; /* configure refuses */
+    int persist;  /* 0 connection, 1 request */
+    bool broken;  /* configure refuses */
+    int64_t pace; /* says nothing of people */
 };
 
 extern const struct sp_auth_backend_ops fake_password_ops; /* PASSWORD and GROUPS */

@@ -26,10 +26,14 @@ const struct sp_option sp_ldap_options[] = {
     SP_OPT_STRING(OPTIONS, group_name, "cn", "The attribute that names a group."),
     SP_OPT_INT(OPTIONS, group_depth, "0", 0, 32, "How many levels of groups within groups to walk up."),
     SP_OPT_BOOL(OPTIONS, follow_referrals, "false", "Follow referrals to servers that are not in uris, three in a row at most, by the same rules: certificates are verified, and nothing goes out in clear that allow_clear does not let."),
-    SP_OPT_INT(OPTIONS, connections, "16", 1, 1024, "Connections for binds, at most, per worker and server; opened as needed."),
-    SP_OPT_MILLIS(OPTIONS, connect_timeout_ms, "connect_timeout", "3s", 50, 60000, "Limit for reaching a server: name, connect and TLS."),
-    SP_OPT_MILLIS(OPTIONS, timeout_ms, "timeout", "5s", 50, 300000, "Limit for one operation, and for waiting for a connection to do it on."),
-    SP_OPT_MILLIS(OPTIONS, idle_timeout_ms, "idle_timeout", "10m", 1000, 86400000, "A connection that was not used for so long is closed."),
+    {"connections", SP_OPTION_INT, offsetof(OPTIONS, connections), "16", 1, 1024, NULL, SP_OPTION_TUNES,
+     "Connections for binds, at most, per worker and server; opened as needed."},
+    {"connect_timeout", SP_OPTION_MILLIS, offsetof(OPTIONS, connect_timeout_ms), "3s", 50, 60000, NULL, SP_OPTION_TUNES,
+     "Limit for reaching a server: name, connect and TLS."},
+    {"timeout", SP_OPTION_MILLIS, offsetof(OPTIONS, timeout_ms), "5s", 50, 300000, NULL, SP_OPTION_TUNES,
+     "Limit for one operation, and for waiting for a connection to do it on."},
+    {"idle_timeout", SP_OPTION_MILLIS, offsetof(OPTIONS, idle_timeout_ms), "10m", 1000, 86400000, NULL, SP_OPTION_TUNES,
+     "A connection that was not used for so long is closed."},
     SP_OPT_END,
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -718,6 +719,86 @@ static void who_joins_a_login_is_told_whose_it_is(void **state)
     close_all(&conns[1]);
 }
 
+static void a_reload_ends_the_verdicts_of_what_changed_and_no_others(void **state)
+{
+#define TWO_WITH(dir)                                                          \
+    LISTEN "auth { basic = {\"dir\", \"local\"} }\n"                           \
+           "backend \"dir\" { plugin = \"fake\" " dir " }\nbackend \"local\" " \
+           "{ plugin = \"fake\" }\n"
+    struct sp_auth_conn *conn = NULL;
+
+    (void)state;
+    open_with(TWO_WITH(""));
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_PASSED);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "bad")).state, SP_AUTH_CHALLENGE);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("printer", "paper")).state, SP_AUTH_PASSED);
+    assert_int_equal(dir->started, 3);
+    assert_int_equal(local->started, 1);
+    rig_reload(&rig, TWO_WITH("pace = 2"));
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_CACHE);
+    assert_true(rig_ask(&rig, &conn, rig_basic("alice", "bad")).at_once);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("printer", "paper")).how, SP_HOW_CACHE);
+    assert_int_equal(dir->started, 3);
+    rig_reload(&rig, TWO_WITH("pace = 2 persist = \"request\""));
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_DIRECTORY);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "bad")).how, SP_HOW_DIRECTORY);
+    assert_int_equal(dir->started, 5);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("printer", "paper")).how, SP_HOW_CACHE);
+    assert_int_equal(dir->started, 6);   /* who may know printer now, */
+    assert_int_equal(local->started, 1); /* and local's word stands */
+    close_all(&conn);
+}
+
+static void one_wrong_password_is_one_however_often_somebody_reloads(void **state)
+{
+#define GUARDED(persist)                                               \
+    LISTEN "auth { basic = {\"dir\"} }\nguard { user_failures = 2 }\n" \
+           "backend \"dir\" { plugin = \"fake\" persist = \"" persist "\" }\n"
+    static const char *const texts[] = {GUARDED("request"), GUARDED("connection")};
+    struct sp_auth_conn *conn = NULL;
+
+    (void)state;
+    open_with(GUARDED("connection"));
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "bad")).state, SP_AUTH_CHALLENGE);
+        rig_reload(&rig, texts[i % 2]);
+    }
+    assert_int_equal(dir->started, 4); /* asked anew each time, and counted once */
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_PASSED);
+    close_all(&conn);
+}
+
+static void a_watched_file_taken_up_ends_the_verdicts_of_the_one_before(void **state)
+{
+    char path[] = "/tmp/people-XXXXXX", text[512];
+    struct sp_auth_conn *conn = NULL;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    (void)snprintf(text, sizeof(text),
+                   LISTEN "auth { basic = {\"dir\"} }\n"
+                          "backend \"dir\" { plugin = \"fake\" path = \"%s\" }\n",
+                   path);
+    open_with(text);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).state, SP_AUTH_PASSED);
+    sp_auth_plan_poll(rig.plan);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_CACHE);
+    assert_int_equal(write(fd, "x", 1), 1);
+    dir->refresh_refused = "garbled";
+    sp_auth_plan_poll(rig.plan); /* what serves was read before */
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_CACHE);
+    assert_int_equal(write(fd, "x", 1), 1);
+    dir->refresh_refused = NULL;
+    sp_auth_plan_poll(rig.plan);
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_DIRECTORY);
+    rig_reload(&rig, text); /* the same file as it was taken up */
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("alice", "secret")).how, SP_HOW_CACHE);
+    (void)close(fd);
+    (void)unlink(path);
+    close_all(&conn);
+}
+
 static void an_answer_from_the_cache_has_its_age(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -777,6 +858,9 @@ int main(void)
         cmocka_unit_test(a_success_ends_the_row_and_missing_credentials_do_not_count),
         cmocka_unit_test(steps_are_told_until_the_asker_leaves),
         cmocka_unit_test(who_joins_a_login_is_told_whose_it_is),
+        cmocka_unit_test(a_reload_ends_the_verdicts_of_what_changed_and_no_others),
+        cmocka_unit_test(one_wrong_password_is_one_however_often_somebody_reloads),
+        cmocka_unit_test(a_watched_file_taken_up_ends_the_verdicts_of_the_one_before),
         cmocka_unit_test(an_answer_from_the_cache_has_its_age),
     };
 

@@ -101,6 +101,41 @@ static void do_not_know_is_never_kept_and_replaces_nothing(void **state)
     assert_int_equal(look("a", "p", 2).state, SP_KEPT_FRESH);
 }
 
+static void a_verdict_on_another_basis_does_not_serve_and_is_replaced(void **state)
+{
+    struct sp_verdict_key key = key_of("a", "p");
+    struct sp_kept kept;
+
+    (void)state;
+    store("a", "p", SP_VERDICT_ALLOW, 0); /* on basis 0 */
+    key.basis = 1;
+    sp_verdict_cache_lookup(cache, &key, 1, &kept);
+    assert_int_equal(kept.state, SP_KEPT_NOTHING);
+    assert_null(kept.identity);
+    sp_verdict_cache_lookup(cache, &key, 1100, &kept); /* nor for grace */
+    assert_int_equal(kept.state, SP_KEPT_NOTHING);
+    assert_int_equal(look("a", "p", 1).state,
+                     SP_KEPT_FRESH); /* who still asks as before finds it */
+    sp_verdict_cache_store(cache, &key, SP_VERDICT_DENY, NULL, "words", 2);
+    assert_int_equal(look("a", "p", 2).state, SP_KEPT_NOTHING);
+    assert_int_equal(sp_verdict_cache_count(cache), 1);
+}
+
+static void a_proven_password_ends_the_older_ones_on_any_basis(void **state)
+{
+    struct sp_verdict_key key = key_of("a", "new");
+    const struct sp_identity *identity = sp_identity_new(
+        SP_SPAN_LIT("a"), SP_SPAN_NONE, SP_SPAN_LIT("dir"), SP_SCHEME_BASIC, SP_SPAN_NONE, NULL, 0);
+
+    (void)state;
+    store("a", "old", SP_VERDICT_ALLOW, 0);
+    key.basis = 1;
+    sp_verdict_cache_store(cache, &key, SP_VERDICT_ALLOW, identity, NULL, 1);
+    sp_identity_unref(&identity);
+    assert_int_equal(look("a", "old", 2).state,
+                     SP_KEPT_NOTHING); /* should the old basis come back */
+}
+
 static void renewal_is_told_to_one_asker_and_again_after_a_pause(void **state)
 {
     (void)state;
@@ -246,6 +281,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_refusal_is_kept_for_negative_ttl_without_grace, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(do_not_know_is_never_kept_and_replaces_nothing, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_verdict_on_another_basis_does_not_serve_and_is_replaced,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_proven_password_ends_the_older_ones_on_any_basis, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(renewal_is_told_to_one_asker_and_again_after_a_pause, setup,
                                         teardown),

@@ -601,6 +601,70 @@ static void groups_of_ticket_and_directory_are_joined_and_not_mixed(void **state
     close_all(&conn);
 }
 
+/* What proved it is asked otherwise now: the client brings another ticket. */
+static void a_reload_ends_the_identities_of_what_changed(void **state)
+{
+    struct sp_auth_conn *conn = NULL, *other = NULL;
+
+    (void)state;
+    open_with(GROUPS);
+    (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
+    (void)rig_ask(&rig, &other, rig_negotiate(ALICE));
+    rig_reload(&rig, GROUPS "cache { ttl = 6m }\n");
+    assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
+    rig_reload(&rig, LISTEN "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n" DIR
+                            "backend \"krb\" { plugin = \"faketoken\" }\n"); /* no groups */
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
+    assert_int_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE)).state, SP_AUTH_PASSED);
+    assert_int_equal(rig_ask(&rig, &conn, NULL).groups_len, 0);
+    /* nothing binds the new ticket to what the old one said */
+    assert_int_equal(rig_ask(&rig, &other, rig_negotiate("user=a@X principal=alice@X")).state,
+                     SP_AUTH_PASSED);
+    sp_auth_conn_free(&other);
+    close_all(&conn);
+}
+
+static void an_identity_ends_where_its_scheme_is_offered_no_more(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+
+    (void)state;
+    open_with(ONE);
+    (void)rig_ask(&rig, &conn, rig_negotiate(ALICE));
+    rig_reload(&rig, "listen \"127.0.0.1:3128\" { offer = {\"basic\"} }\n"
+                     "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n" DIR
+                     "backend \"krb\" { plugin = \"faketoken\" }\n");
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
+    close_all(&conn);
+}
+
+static void a_reload_of_who_knows_groups_looks_them_up_again(void **state)
+{
+    static const struct fake_user moved[] = {{"alice", "secret", NULL, "sales"},
+                                             {NULL, NULL, NULL, NULL}};
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(GROUPS);
+    assert_string_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE)).group, "staff");
+    dir->users = moved;
+    rig_reload(&rig, GROUPS "cache { ttl = 6m }\n");
+    assert_string_equal(rig_ask(&rig, &conn, NULL).group, "staff");
+    rig_reload(&rig, LISTEN "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n"
+                            "backend \"dir\" { plugin = \"fake\" persist = \"request\" }\n"
+                            "backend \"krb\" { plugin = \"faketoken\" groups_from = \"dir\" }\n");
+    dir->down = true;
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_UNAVAILABLE);
+    dir->down = false;
+    r = rig_ask(&rig, &conn, NULL);
+    assert_int_equal(r.how, SP_HOW_CONNECTION);
+    assert_string_equal(r.group, "sales");
+    assert_true(rig_ask(&rig, &conn, NULL).at_once);
+    assert_int_equal(krb->started, 1);
+    close_all(&conn);
+}
+
 static void guard_does_not_touch_negotiate(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -657,6 +721,9 @@ int main(void)
         cmocka_unit_test(groups_of_a_pinned_identity_are_looked_up_again_after_ttl),
         cmocka_unit_test(groups_of_the_ticket_last_as_long_as_its_identity),
         cmocka_unit_test(groups_of_ticket_and_directory_are_joined_and_not_mixed),
+        cmocka_unit_test(a_reload_ends_the_identities_of_what_changed),
+        cmocka_unit_test(an_identity_ends_where_its_scheme_is_offered_no_more),
+        cmocka_unit_test(a_reload_of_who_knows_groups_looks_them_up_again),
         cmocka_unit_test(guard_does_not_touch_negotiate),
         cmocka_unit_test(handshake_legs_do_not_count_as_refusals),
     };
