@@ -24,6 +24,8 @@
 #define NEGATIVE_MS 10000u
 #define HOSTS_MS    30000u
 
+#define WATCH_AGAIN_MS 100 /* when a socket of c-ares could not be watched */
+
 /* One of the few sockets that c-ares has open. Owned by the resolver's list. */
 struct dns_socket {
     struct sp_list link;
@@ -40,6 +42,7 @@ struct sp_resolver {
     struct sp_list sockets;
     struct sp_timer retry; /* c-ares' own deadlines */
     unsigned asked;        /* questions that c-ares is at */
+    bool blind;            /* a socket of c-ares is not watched, for want of memory */
     bool asking;           /* inside ares_getaddrinfo: an answer now is from a file */
     bool closing;          /* inside ares_destroy */
     struct sp_doomed doomed;
@@ -242,20 +245,16 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 static void retry_set(struct sp_resolver *resolver)
 {
     struct timeval wait;
+    uint64_t wait_ms;
 
-    if (ares_timeout(resolver->channel, NULL, &wait) == NULL)
+    if (ares_timeout(resolver->channel, NULL, &wait) == NULL) {
         sp_timer_stop(&resolver->retry);
-    else
-        sp_timer_start(resolver->loop, &resolver->retry,
-                       (uint64_t)wait.tv_sec * 1000u + (uint64_t)wait.tv_usec / 1000u);
-}
-
-static void on_retry(struct sp_timer *timer)
-{
-    struct sp_resolver *resolver = sp_container_of(timer, struct sp_resolver, retry);
-
-    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    retry_set(resolver);
+        return;
+    }
+    wait_ms = (uint64_t)wait.tv_sec * 1000u + (uint64_t)wait.tv_usec / 1000u;
+    if (resolver->blind && wait_ms > WATCH_AGAIN_MS)
+        wait_ms = WATCH_AGAIN_MS;
+    sp_timer_start(resolver->loop, &resolver->retry, wait_ms);
 }
 
 static void on_dns_events(struct sp_watch *watch, uint32_t events)
@@ -296,20 +295,25 @@ static void socket_drop(struct dns_socket *sock)
     sp_loop_doom(sock->resolver->loop, &sock->doomed);
 }
 
-/* A socket that cannot be watched is left alone: its question ends by c-ares' own deadline. */
+/* A socket that cannot be watched is tried again soon. c-ares keeps it as long as any question is
+ * open, and under load one always is: nobody would hear another answer. */
 static void socket_add(struct sp_resolver *resolver, int fd, uint32_t events)
 {
     struct dns_socket *sock = calloc(1, sizeof(*sock));
 
-    if (sock == NULL)
+    if (sock == NULL) {
+        resolver->blind = true;
         return;
+    }
     sock->fd = fd;
     sock->resolver = resolver;
     sock->watch.on_events = on_dns_events;
     sock->doomed.release = on_socket_doomed;
     sp_list_push(&resolver->sockets, &sock->link);
-    if (sp_loop_watch(resolver->loop, fd, events, &sock->watch) != SP_OK)
+    if (sp_loop_watch(resolver->loop, fd, events, &sock->watch) != SP_OK) {
+        resolver->blind = true;
         socket_drop(sock);
+    }
 }
 
 /* Level-triggered, unlike the streams: c-ares does not promise to read until EAGAIN. */
@@ -325,8 +329,35 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
     } else if (sock == NULL) {
         socket_add(resolver, fd, events);
     } else if (sp_loop_rewatch(resolver->loop, fd, events, &sock->watch) != SP_OK) {
+        resolver->blind = true;
         socket_drop(sock);
     }
+}
+
+/* Those that c-ares waits for and we do not. */
+static void watch_again(struct sp_resolver *resolver)
+{
+    ares_socket_t fds[ARES_GETSOCK_MAXNUM];
+    unsigned waits = (unsigned)ares_getsock(resolver->channel, fds, ARES_GETSOCK_MAXNUM);
+
+    resolver->blind = false;
+    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
+        bool in = (waits >> i & 1) != 0; /* the library's own macros shift into the sign */
+        bool out = (waits >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0;
+
+        if (in || out)
+            on_socket_state(resolver, fds[i], in, out);
+    }
+}
+
+static void on_retry(struct sp_timer *timer)
+{
+    struct sp_resolver *resolver = sp_container_of(timer, struct sp_resolver, retry);
+
+    if (resolver->blind)
+        watch_again(resolver);
+    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    retry_set(resolver);
 }
 
 /* ---- questions ---- */
