@@ -259,6 +259,8 @@ static void drain(struct sp_ldap_conn *conn)
     LDAPMessage *message = NULL;
     enum sp_err err;
 
+    if (conn->state == SP_LDAP_CONN_CLOSING)
+        return; /* a login that came to it meanwhile has found it of no use */
     while ((err = sp_ldap_wire_next(conn->wire, &message)) == SP_OK) {
         if (ldap_msgid(message) == 0) /* no answer: who says nothing else is not well */
             said_goodbye(conn, message);
