@@ -181,7 +181,7 @@ class Bench:
             for side in parts:
                 scenario.measure(self, side, -1)
             self.seconds = seconds
-        for number in range(min(self.rounds, scenario.rounds_max)):
+        for number in range(1 if self.smoke else min(max(self.rounds, scenario.rounds_min), scenario.rounds_max)):
             for side, result in zip(parts, results):
                 result.add(**scenario.measure(self, side, number))
             print("   round %d: %s" % (number + 1, ", ".join("%s %s" % (r.name, scenario.short(r.values[-1])) for r in results)), flush=True)
