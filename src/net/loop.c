@@ -1,6 +1,6 @@
-/* The loop's turn: one epoll_wait for everything, then sockets, libuv, timers, "soon" callbacks,
- * hooks, and the freeing of what was closed. Also the mailbox, the one door for other threads, and
- * the end: sp_loop_run returns when it was asked to stop and its owners have closed everything. */
+/* A loop from its beginning to its end, and the mailbox, the one door for other threads. Its turn
+ * is in turn.c. sp_loop_run returns when it was asked to stop and its owners have closed
+ * everything. */
 #include "net/loop_priv.h"
 
 #include <assert.h>
@@ -14,104 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Events of sockets delivered in one turn. When there are more, the kernel keeps them for the next
- * turn, after everybody else had theirs. */
-#define EVENTS_PER_TURN 512
-/* A soon callback may queue others (a dial that is done wakes an exchange, which wakes a stream):
- * that many rounds run in one turn. One that queues itself again has more to do than is fair, and
- * waits for the next turn, as does what is left after the last round; that turn comes at once. */
-#define SOON_ROUNDS 16
 /* One descriptor in so many is kept for serving. */
 #define KEPT_SHARE 16
-
-/* ---- the turn ---- */
-
-/* Milliseconds that the loop may sleep for; -1: until something happens. */
-static int may_sleep_ms(struct sp_loop *loop)
-{
-    int uv_ms = uv_backend_timeout(&loop->uv);
-    uint64_t now = sp_loop_now_ms(loop);
-    uint64_t ms;
-
-    if (uv_ms == 0 || !sp_list_empty(&loop->soon) || loop->wake_ms <= now)
-        return 0;
-    ms = loop->wake_ms - now; /* UINT64_MAX when there is no timer: far beyond any clock */
-    if (loop->wake_ms == UINT64_MAX || ms > INT_MAX)
-        return uv_ms;
-    return uv_ms < 0 || ms < (uint64_t)uv_ms ? (int)ms : uv_ms;
-}
-
-static void deliver_events(struct sp_loop *loop, int timeout_ms)
-{
-    struct epoll_event events[EVENTS_PER_TURN];
-    int len = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, timeout_ms);
-
-    uv_update_time(&loop->uv);
-    for (int i = 0; i < len; i++) { /* -1, a signal came: nothing to deliver */
-        struct sp_watch *watch = events[i].data.ptr;
-
-        if (watch->on_events != NULL)
-            watch->on_events(watch, events[i].events);
-    }
-}
-
-static void on_uv_ready(struct sp_watch *watch, uint32_t events)
-{
-    (void)events;
-    sp_container_of(watch, struct sp_loop, uv_watch)->uv_ready = true;
-}
-
-/* libuv has its turn only when it has something to do: an event of its own, a timer that is due,
- * an active idle handle, a handle to close; or a descriptor to put into its set, which it does in
- * uv_run alone (uv_backend_timeout tells of that from 1.44 on; before, it would never be heard). */
-static void run_uv(struct sp_loop *loop)
-{
-    if (!loop->uv_ready && uv_backend_timeout(&loop->uv) != 0)
-        return;
-    loop->uv_ready = false;
-    uv_run(&loop->uv, UV_RUN_NOWAIT);
-}
-
-static void run_soon(struct sp_loop *loop)
-{
-    struct sp_list round;
-    struct sp_list *link;
-
-    sp_list_init(&round);
-    for (unsigned i = 0; i < SOON_ROUNDS && !sp_list_empty(&loop->soon); i++) {
-        sp_list_move_all(&round, &loop->soon);
-        while ((link = sp_list_shift(&round)) != NULL) {
-            loop->running = sp_container_of(link, struct sp_soon, link);
-            loop->running->run(loop->running);
-        }
-    }
-    loop->running = NULL;
-    sp_list_move_all(&loop->soon, &loop->later);
-}
-
-static void release_doomed(struct sp_loop *loop)
-{
-    while (loop->doomed != NULL) { /* a release may doom what it held */
-        struct sp_doomed *doomed = loop->doomed;
-
-        loop->doomed = doomed->next;
-        doomed->release(doomed);
-    }
-}
-
-void sp_loop_turn(struct sp_loop *loop, bool may_sleep)
-{
-    deliver_events(loop, may_sleep ? may_sleep_ms(loop) : 0);
-    run_uv(loop);
-    loop->turns++;
-    sp_loop_run_timers(loop);
-    run_soon(loop);
-    for (unsigned i = 0; i < loop->hooks_len; i++) {
-        if (loop->hooks[i].run != NULL)
-            loop->hooks[i].run(loop->hooks[i].owner);
-    }
-    release_doomed(loop);
-}
 
 /* ---- letters ---- */
 
@@ -214,81 +118,7 @@ const struct sp_clock *sp_loop_clock(const struct sp_loop *loop)
     return &loop->clock;
 }
 
-void sp_soon_init(struct sp_soon *soon, void (*run)(struct sp_soon *soon))
-{
-    sp_list_init(&soon->link);
-    soon->run = run;
-}
-
-void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon)
-{
-    if (sp_list_empty(&soon->link))
-        sp_list_push(soon == loop->running ? &loop->later : &loop->soon, &soon->link);
-}
-
-void sp_soon_cancel(struct sp_soon *soon)
-{
-    sp_list_remove(&soon->link);
-}
-
-void sp_loop_doom(struct sp_loop *loop, struct sp_doomed *doomed)
-{
-    doomed->next = loop->doomed;
-    loop->doomed = doomed;
-}
-
-void sp_loop_each_turn(struct sp_loop *loop, void (*run)(void *owner), void *owner)
-{
-    unsigned place = 0;
-
-    while (place < loop->hooks_len && loop->hooks[place].run != NULL)
-        place++; /* one that was left, or the next */
-    assert(place < SP_LOOP_HOOKS_MAX);
-    if (place == SP_LOOP_HOOKS_MAX)
-        return;
-    loop->hooks[place] = (struct sp_loop_hook){run, owner};
-    if (place == loop->hooks_len)
-        loop->hooks_len++;
-}
-
-void sp_loop_no_more_turns(struct sp_loop *loop, const void *owner)
-{
-    for (unsigned i = 0; i < loop->hooks_len; i++) {
-        if (loop->hooks[i].owner == owner)
-            loop->hooks[i].run = NULL; /* the place stays: a turn may be going through them */
-    }
-}
-
-/* ---- the epoll set ---- */
-
-static enum sp_err control(struct sp_loop *loop, int op, int fd, uint32_t events,
-                           struct sp_watch *watch)
-{
-    struct epoll_event event = {.events = events, .data.ptr = watch};
-
-    if (epoll_ctl(loop->epoll_fd, op, fd, &event) == 0)
-        return SP_OK;
-    if (errno == ENOMEM)
-        return SP_ERR_NOMEM;
-    return errno == ENOSPC ? SP_ERR_FULL : SP_ERR_IO;
-}
-
-enum sp_err sp_loop_watch(struct sp_loop *loop, int fd, uint32_t events, struct sp_watch *watch)
-{
-    return control(loop, EPOLL_CTL_ADD, fd, events, watch);
-}
-
-enum sp_err sp_loop_rewatch(struct sp_loop *loop, int fd, uint32_t events, struct sp_watch *watch)
-{
-    return control(loop, EPOLL_CTL_MOD, fd, events, watch);
-}
-
-void sp_loop_unwatch(struct sp_loop *loop, int fd)
-{
-    enum sp_err err = control(loop, EPOLL_CTL_DEL, fd, 0, NULL);
-
-    (void)err; /* already out: that is what was wanted */
-}
+/* ---- what keeps it going ---- */
 
 void sp_loop_hold(struct sp_loop *loop)
 {
@@ -317,6 +147,12 @@ static uint64_t clock_wall_ms(const struct sp_clock *clock)
 static void on_anchor(uv_prepare_t *anchor)
 {
     (void)anchor; /* being active is all it does */
+}
+
+static void on_uv_ready(struct sp_watch *watch, uint32_t events)
+{
+    (void)events;
+    sp_container_of(watch, struct sp_loop, uv_watch)->uv_ready = true;
 }
 
 /* While the loop lives, libuv always has one active handle: without any, it would have us neither
@@ -364,6 +200,7 @@ static void loop_destroy(struct sp_loop *loop)
     if (loop->bell_fd >= 0)
         close(loop->bell_fd);
     pthread_mutex_destroy(&loop->lock);
+    sp_event_queue_fini(&loop->behind);
     free(loop);
 }
 
@@ -396,7 +233,8 @@ struct sp_loop *sp_loop_new(struct sp_work_pool *pool)
     sp_list_init(&loop->later);
     loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     loop->bell_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (loop->epoll_fd < 0 || loop->bell_fd < 0 || !begin_uv(loop)) {
+    if (loop->epoll_fd < 0 || loop->bell_fd < 0 || sp_event_queue_init(&loop->behind) != SP_OK ||
+        !begin_uv(loop)) {
         loop_destroy(loop);
         return NULL;
     }
@@ -447,7 +285,7 @@ void sp_loop_run(struct sp_loop *loop)
         sp_loop_turn(loop, true);
     while (!loop->stopping || is_needed(loop) || !shut_mailbox(loop));
     end_uv(loop);
-    release_doomed(loop);
+    sp_loop_release_rest(loop);
 }
 
 void sp_loop_free(struct sp_loop **loop_ptr)
@@ -461,7 +299,7 @@ void sp_loop_free(struct sp_loop **loop_ptr)
     assert(loop->held == 0);
     if (!loop->ended)
         end_uv(loop); /* it never ran */
-    release_doomed(loop);
+    sp_loop_release_rest(loop);
     sp_loop_close_pipes(loop);
     rc = uv_loop_close(&loop->uv);
     assert(rc == 0); /* an owner has left a handle open */

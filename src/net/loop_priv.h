@@ -2,12 +2,18 @@
 #ifndef SP_NET_LOOP_PRIV_H
 #define SP_NET_LOOP_PRIV_H
 
+#include "net/event_queue.h"
 #include "net/loop.h"
 #include "net/timer_wheel.h"
 
 #include <pthread.h>
 
 #define SP_LOOP_HOOKS_MAX 4
+
+/* Beside the events that a descriptor is watched for: what it tells waits behind what all others
+ * have told, see turn.c. For the sockets of clients. (Not one of epoll(7)'s; the kernel never sees
+ * it.) */
+#define SP_WATCH_BEHIND (1u << 16)
 
 /* A descriptor in the loop's epoll set. Embedded in its owner, whose memory goes back through
  * sp_loop_doom: an event of the batch that is being delivered may still name it. */
@@ -38,9 +44,12 @@ struct sp_loop {
     struct sp_wheel wheel;
     uint64_t wake_ms; /* when the wheel is to be turned; UINT64_MAX: it is empty */
     struct sp_list soon;
-    struct sp_list later;    /* those that queued themselves: for the next turn */
-    struct sp_soon *running; /* whose callback we are in; compared only */
+    struct sp_list later;         /* those that queued themselves: for the next turn */
+    struct sp_soon *running;      /* whose callback we are in; compared only */
+    struct sp_event_queue behind; /* what clients' sockets have told, and has not been delivered */
     struct sp_doomed *doomed;
+    struct sp_doomed *parting; /* doomed before those: freed once `behind` has passed so many */
+    uint64_t parting_until;
     struct sp_loop_hook hooks[SP_LOOP_HOOKS_MAX];
     unsigned hooks_len;
 
@@ -59,7 +68,8 @@ struct sp_loop {
 };
 
 /* Adds a descriptor to the epoll set for its whole life; closing it takes it out. `events` may have
- * EPOLLET. SP_ERR_NOMEM, SP_ERR_FULL: the kernel has no room for it. */
+ * EPOLLET and SP_WATCH_BEHIND, which stays with it. SP_ERR_NOMEM, SP_ERR_FULL: the kernel has no
+ * room for it. */
 enum sp_err sp_loop_watch(struct sp_loop *loop, int fd, uint32_t events,
                           struct sp_watch *watch) SP_MUST_CHECK;
 enum sp_err sp_loop_rewatch(struct sp_loop *loop, int fd, uint32_t events,
@@ -70,6 +80,8 @@ void sp_loop_unwatch(struct sp_loop *loop, int fd); /* for a descriptor that som
 void sp_loop_hold(struct sp_loop *loop);
 void sp_loop_let_go(struct sp_loop *loop);
 
+/* At the end, when nothing is watched any more: frees what was closed. */
+void sp_loop_release_rest(struct sp_loop *loop);
 /* timer.c: fires what is due, and notes when the next is. */
 void sp_loop_run_timers(struct sp_loop *loop);
 /* pipe.c: closes the stock. */

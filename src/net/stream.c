@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define STREAM_EVENTS (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
+#define CLIENT_EVENTS (STREAM_EVENTS | SP_WATCH_BEHIND)
 /* More parts than this in one call are left for the next. */
 #define PARTS_MAX 64
 
@@ -129,9 +130,10 @@ struct sp_stream *sp_stream_adopt(struct sp_loop *loop, int fd, const struct sp_
     st->can_read = !connecting;
     st->can_write = !connecting;
     st->out_watched = connecting;
+    st->client = !connecting;
     sp_soon_init(&st->soon, on_soon);
     st->doomed.release = on_doomed;
-    if (sp_loop_watch(loop, fd, connecting ? STREAM_EVENTS | EPOLLOUT : STREAM_EVENTS,
+    if (sp_loop_watch(loop, fd, connecting ? STREAM_EVENTS | EPOLLOUT : CLIENT_EVENTS,
                       &st->watch) != SP_OK) {
         close(fd);
         free(st);
@@ -243,8 +245,10 @@ enum sp_err sp_stream_read(struct sp_stream *stream, void *into, size_t room, si
 enum sp_err sp_stream_no_room(struct sp_stream *st)
 {
     /* Asked for anew, the kernel looks at the socket's state again: no edge is lost in between. */
+    uint32_t events = st->client ? CLIENT_EVENTS : STREAM_EVENTS;
+
     if (!st->out_watched &&
-        sp_loop_rewatch(st->loop, st->fd, STREAM_EVENTS | EPOLLOUT, &st->watch) != SP_OK)
+        sp_loop_rewatch(st->loop, st->fd, events | EPOLLOUT, &st->watch) != SP_OK)
         return SP_ERR_IO;
     st->out_watched = true;
     st->can_write = false;

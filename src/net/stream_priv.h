@@ -36,6 +36,7 @@ struct sp_stream {
     bool shut : 1;        /* our direction has been ended */
     bool out_watched : 1; /* edges for writing are asked for */
     bool handshake : 1;   /* TLS is not there yet: the owner hears nothing */
+    bool client : 1;      /* it was accepted: its events wait behind others */
 };
 
 /* A stream on a descriptor whose connect(2) is under way (connecting), or that is connected. `peer`

@@ -357,6 +357,58 @@ static void an_event_of_a_stream_closed_in_the_same_batch_is_dropped(void **stat
     test_loop_end(&loop);
 }
 
+struct place {
+    struct sp_stream *stream;
+    unsigned *next;
+    unsigned place;
+};
+
+static void on_place(void *owner, unsigned events)
+{
+    struct place *place = owner;
+
+    (void)events;
+    place->place = ++*place->next;
+    sp_stream_want(place->stream, 0);
+}
+
+/* Also one that has been full, and so watched anew. */
+static void an_accepted_stream_is_heard_behind_one_that_was_dialled(void **state)
+{
+    struct sp_loop *loop = test_loop_new(NULL);
+    static const struct sp_addr nobody;
+    struct place places[3] = {0};
+    unsigned next = 0;
+    int fds[3][2];
+    (void)state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        test_tcp_pair(fds[i]);
+        places[i].next = &next;
+        places[i].stream = sp_stream_adopt(loop, fds[i][1], &nobody, i == 2);
+        assert_non_null(places[i].stream);
+        sp_stream_own(places[i].stream, on_place, &places[i]);
+    }
+    assert_int_equal(sp_stream_no_room(places[0].stream), SP_ERR_AGAIN);
+    test_turn_for(loop, 10);
+    for (unsigned i = 0; i < 3; i++) { /* nothing is possible now: what comes, comes by epoll */
+        char room[8];
+        size_t len;
+
+        assert_int_equal(sp_stream_read(places[i].stream, room, 8, &len), SP_ERR_AGAIN);
+        sp_stream_want(places[i].stream, SP_STREAM_READ);
+        assert_int_equal(send(fds[i][0], "x", 1, 0), 1);
+    }
+    test_turn_for(loop, 20);
+    assert_int_equal(places[2].place, 1);
+    assert_true(places[0].place > 1 && places[1].place > 1);
+    for (unsigned i = 0; i < 3; i++) {
+        sp_stream_close(&places[i].stream, false);
+        close(fds[i][0]);
+    }
+    test_loop_end(&loop);
+}
+
 static void shutdown_ends_one_direction_only(void **state)
 {
     struct pair pair;
@@ -586,6 +638,7 @@ int main(void)
         cmocka_unit_test(a_full_socket_says_again_and_announces_room),
         cmocka_unit_test(closing_inside_the_callback_is_allowed),
         cmocka_unit_test(an_event_of_a_stream_closed_in_the_same_batch_is_dropped),
+        cmocka_unit_test(an_accepted_stream_is_heard_behind_one_that_was_dialled),
         cmocka_unit_test(shutdown_ends_one_direction_only),
         cmocka_unit_test(a_reset_close_is_a_reset_for_the_peer),
         cmocka_unit_test(an_idle_stream_costs_less_than_300_bytes),
