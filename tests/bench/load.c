@@ -31,7 +31,9 @@ static const char usage[] =
     "  -b         connect all, then send at once, one request each\n"
     "  -o         one exchange each, then keep all open until standard input ends\n"
     "  -t  -r     by TLS; resume sessions\n"
-    "  -c CONNECTIONS  -s SECONDS  -n COUNT\n";
+    "  -c CONNECTIONS  -s SECONDS  -n COUNT\n"
+    "  -w LEAD:LENGTH  two lines on the way, after LEAD seconds and LENGTH later: what is done by "
+    "then\n";
 
 uint64_t load_now_ns(void)
 {
@@ -122,6 +124,21 @@ static void turn(struct load *load, int timeout_ms)
         conn_on_event(load, events[i].data.ptr, events[i].events);
 }
 
+/* Both ends of a window that lies within the run, for who wants to know what happened in it: how
+ * many connections stand, and how many exchanges are done. */
+static void mark(struct load *load)
+{
+    const struct load_options *o = &load->options;
+    double now = (double)(load_now_ns() - load->start_ns) / 1e9;
+
+    if (load->marks == 2 || o->window == 0 || now < o->lead + load->marks * o->window)
+        return;
+    load->marks++;
+    printf("at %.6f standing %u done %llu\n", now, load->opened - load->opening,
+           (unsigned long long)load->done);
+    (void)fflush(stdout);
+}
+
 static void run(struct load *load)
 {
     load->start_ns = load_now_ns();
@@ -130,6 +147,7 @@ static void run(struct load *load)
         if (load->options.barrier && !load->released && load->waiting == load->options.connections)
             open_barrier(load);
         turn(load, 20);
+        mark(load);
     }
 }
 
@@ -228,7 +246,7 @@ static bool parse_options(int argc, char **argv, struct load_options *o)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "m:u:H:i:a:A:kbotrc:s:n:")) != -1) {
+    while ((c = getopt(argc, argv, "m:u:H:i:a:A:kbotrc:s:n:w:")) != -1) {
         switch (c) {
         case 'm': o->method = optarg; break;
         case 'u': o->target = optarg; break;
@@ -247,6 +265,10 @@ static bool parse_options(int argc, char **argv, struct load_options *o)
         case 'c': o->connections = (unsigned)strtoul(optarg, NULL, 10); break;
         case 's': o->seconds = strtod(optarg, NULL); break;
         case 'n': o->count = strtoull(optarg, NULL, 10); break;
+        case 'w':
+            if (sscanf(optarg, "%lf:%lf", &o->lead, &o->window) != 2 || o->window <= 0)
+                return false;
+            break;
         default: return false;
         }
     }

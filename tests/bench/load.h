@@ -31,6 +31,8 @@ struct load_options {
     bool resume;
     unsigned connections;
     double seconds;
+    double lead;    /* seconds after which a line tells what is done by then, */
+    double window;  /* and so much later another; 0: neither */
     uint64_t count; /* exchanges; 0: until the time is over */
 };
 
@@ -79,6 +81,7 @@ struct load {
     size_t lines_len;
     size_t next_line;
     uint64_t start_ns;
+    unsigned marks; /* lines told */
     uint64_t begun;
     uint64_t done;
     uint64_t failed;

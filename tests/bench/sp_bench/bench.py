@@ -154,17 +154,21 @@ class Bench:
         return {"value": r["done"] / r["seconds"], "cpu": r["used"] / r["done"] * 1e6 if r["used"] is not None and r["done"] else None,
                 "errors": r["errors"], "p50": r["p50_us"], "p99": r["p99_us"], "done": r["done"]}
 
-    def once_they_stand(self, side, *words):
-        """Requests a second and CPU a request by sallyport's own count, from when the connections stand: with thousands of
-        them, accepting and connecting would else be a part of what a request seems to cost."""
+    def once_they_stand(self, side, connections, *words):
+        """Requests a second and CPU a request of a window in which all connections stand, sampled at its two ends while the load
+        runs on; and, as `whole`, CPU a request from the first connection to the window's end."""
         lead = 0.5 if self.smoke else 1.5
-        with self.load.start(side.address, lead + self.seconds + 1, "-H", self.origin.address, *words) as load:
-            time.sleep(lead)
-            begun, used, done = time.monotonic(), cpu_seconds(side.pid), side.requests()
-            time.sleep(self.seconds)
-            took, used, done = time.monotonic() - begun, cpu_seconds(side.pid) - used, side.requests() - done
-            report = self.load.report(load.communicate(timeout=60)[0])
-        return {"value": done / took, "cpu": used / done * 1e6 if done else None, "errors": report["failed"] + report["stalled"] + (done == 0)}
+        before = cpu_seconds(side.pid)
+        with self.load.start(side.address, lead + self.seconds + 1, "-H", self.origin.address, "-c", connections, "-w",
+                             "%s:%s" % (lead, self.seconds), *words) as load:
+            begin, used = self.load.mark(load), cpu_seconds(side.pid)
+            end, used_then = self.load.mark(load), cpu_seconds(side.pid)
+            report = self.load.report(load.stdout.read())
+        done = end["done"] - begin["done"]
+        lost = sum(connections - each["standing"] for each in (begin, end))
+        return {"value": done / (end["at"] - begin["at"]), "cpu": (used_then - used) / done * 1e6 if done else None,
+                "whole": (used_then - before) / end["done"] * 1e6 if end["done"] else None,
+                "errors": report["failed"] + report["stalled"] + lost + (done == 0)}
 
     def per_byte(self, side, *words, **more):
         """Gbit/s, and CPU seconds a gigabyte."""

@@ -89,6 +89,14 @@ class Load:
             raise RuntimeError("the load generator did not run: %s" % said.decode())
         return json.loads(last[0])
 
+    @staticmethod
+    def mark(load):
+        """The next line of `-w` from one that is under way, as soon as it comes."""
+        said = load.stdout.readline().decode().split()
+        if len(said) != 6 or said[0] != "at":
+            raise RuntimeError("the load generator said: %s" % " ".join(said))
+        return {"at": float(said[1]), "standing": int(said[3]), "done": int(said[5])}
+
     def run(self, address, seconds, *words):
         with self.start(address, seconds, *words) as load:
             return self.report(load.communicate(timeout=seconds + 60)[0])

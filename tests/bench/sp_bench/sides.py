@@ -263,8 +263,8 @@ class Relay:
 class Side:
     """One way to the origin: through a proxy, or straight (no pid)."""
 
-    def __init__(self, name, address, proc=None, tls=None, flush=None, requests=None):
-        self.name, self.address, self.proc, self.tls, self.flush, self.requests = name, address, proc, tls, flush, requests
+    def __init__(self, name, address, proc=None, tls=None, flush=None):
+        self.name, self.address, self.proc, self.tls, self.flush = name, address, proc, tls, flush
 
     @property
     def pid(self):
@@ -373,5 +373,4 @@ class Sallyports:
         if len(config.listens) > 1:
             tls = config.listens[1][0]
         proxy = self.world.start(config)
-        return Side(name, "%s:%d" % (self.world.proxy_address, port), proxy.proc, tls, flush=lambda: self.world.command("ctl", "-c", proxy.path, "flush"),
-                    requests=lambda: sum(int(n) for n in re.findall(r"^sallyport_requests_total\{[^}]*\} (\d+)$", proxy.metrics(), re.M)))
+        return Side(name, "%s:%d" % (self.world.proxy_address, port), proxy.proc, tls, flush=lambda: self.world.command("ctl", "-c", proxy.path, "flush"))
