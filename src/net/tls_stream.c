@@ -14,6 +14,11 @@
 
 /* The largest record; small parts are put together up to it, so that one record carries them. */
 #define RECORD_MAX 16384
+/* Records in one read that brings no data. What the library answers by itself (key updates of TLS
+ * 1.3, hellos for a renegotiation that there is not) it takes in one call for as long as more of it
+ * comes: a client that sends nothing else would have the loop to itself. Honest ones send one in a
+ * million records. */
+#define RECORDS_A_READ 32u
 
 /* Owned by its stream; freed when that is closed. */
 struct sp_tls_link {
@@ -22,6 +27,8 @@ struct sp_tls_link {
     const struct sp_tls_pair *pair; /* what the client knows; NULL until the end */
     sp_tls_done_cb done;            /* NULL once it has been called */
     void *owner;
+    unsigned records;      /* taken in the read under way */
+    bool reading;          /* it is under way, and they are counted */
     bool read_needs_write; /* reading goes on when the socket takes bytes */
     bool write_needs_read; /* writing goes on when the socket has bytes */
     bool notify_due;       /* close_notify and FIN wait for room in the socket */
@@ -41,7 +48,10 @@ static enum sp_err read_verdict(struct sp_stream *st, int said, int error)
         st->can_read = false;
         tls->read_needs_write = true;
         return sp_stream_no_room(st);
-    case SSL_ERROR_ZERO_RETURN: return sp_stream_ended(st);
+    case SSL_ERROR_ZERO_RETURN:
+        if (tls->records > RECORDS_A_READ)
+            break; /* no word of the client's */
+        return sp_stream_ended(st);
     default: break;
     }
     /* A FIN without close_notify included: what came before may have been cut off. */
@@ -74,6 +84,32 @@ static enum sp_err write_verdict(struct sp_stream *st, int said, int error)
 
 /* ---- bytes ---- */
 
+/* The library tells of each record's head. It asks before the next one whether the peer has ended,
+ * and so it is told that. */
+static void on_record(int writing, int version, int kind, const void *bytes, size_t len, SSL *ssl,
+                      void *owner)
+{
+    struct sp_tls_link *tls = owner;
+
+    (void)version;
+    (void)bytes;
+    (void)len;
+    if (tls->reading && writing == 0 && kind == SSL3_RT_HEADER && ++tls->records > RECORDS_A_READ)
+        SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+}
+
+static int read_counted(struct sp_tls_link *tls, void *into, size_t room, size_t *len_out)
+{
+    int rc;
+
+    tls->records = 0;
+    tls->reading = true;
+    errno = 0;
+    rc = SSL_read_ex(tls->ssl, into, room, len_out);
+    tls->reading = false;
+    return rc;
+}
+
 enum sp_err sp_tls_read_record(struct sp_stream *st, void *into, size_t room, size_t *len_out)
 {
     struct sp_tls_link *tls = st->tls;
@@ -82,8 +118,7 @@ enum sp_err sp_tls_read_record(struct sp_stream *st, void *into, size_t room, si
     if (tls->broken)
         return SP_ERR_CLOSED;
     ERR_clear_error();
-    errno = 0;
-    if (SSL_read_ex(tls->ssl, into, room, len_out) == 1)
+    if (read_counted(tls, into, room, len_out) == 1)
         return SP_OK;
     *len_out = 0;
     return read_verdict(st, SSL_get_error(tls->ssl, 0), errno);
@@ -277,6 +312,8 @@ enum sp_err sp_stream_start_tls(struct sp_stream *stream, struct sp_tls_server *
         link_free(tls);
         return SP_ERR_NOMEM;
     }
+    SSL_set_msg_callback(tls->ssl, on_record);
+    SSL_set_msg_callback_arg(tls->ssl, tls);
     SSL_set_accept_state(tls->ssl);
     stream->tls = tls;
     stream->handshake = true;
