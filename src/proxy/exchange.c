@@ -131,7 +131,7 @@ static enum sp_step step_reading(struct sp_exchange *x)
     size_t max = x->epoch->snapshot->http_limits.head_size + SLAB_SIZE;
     enum sp_err err;
 
-    for (;;) {
+    for (int moves = 0; moves < RELAY_BUDGET; moves++) {
         sp_slab_shrink(s->proxy, &s->in);
         err = sp_http_parse_request(x->parser, sp_buf_span(&s->in), &x->request, &fault);
         if (err == SP_OK)
@@ -155,6 +155,8 @@ static enum sp_step step_reading(struct sp_exchange *x)
             return SP_STEP_DONE;
         }
     }
+    sp_loop_soon(s->proxy->loop, &x->again); /* in TLS each read may bring a byte */
+    return SP_STEP_WAIT;
 }
 
 /* ---- answers of our own ---- */

@@ -42,6 +42,10 @@ class Calls:
         self._map[4:8] = struct.pack("=I", 0 if only is None else CALLS.index(only) + 1)
         self._map[0:4] = struct.pack("=I", every)
 
+    def asked(self):
+        """How many there were, of the call or of all that it is about."""
+        return struct.unpack("=I", self._map[8:12])[0]
+
     def failed(self):
         """How often each call has failed."""
         return {name: n for name, n in zip(CALLS, struct.unpack("=%dI" % len(CALLS), self._map[HEAD:])) if n > 0}
