@@ -11,6 +11,7 @@
 #include "util/span.h"
 #include "util/text.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,16 @@ static void variable(struct scanner *s)
     s->well = s->well && s->reader->partial;
 }
 
+/* Behind "\x": what libconfuse makes of one or two digits; 0 also where there is none. */
+static unsigned long hex_byte(const struct scanner *s)
+{
+    char digits[3] = "";
+
+    for (size_t i = 0; i < 2 && isxdigit(peek(s, 2 + i)); i++)
+        digits[i] = s->text[s->at + 2 + i];
+    return strtoul(digits, NULL, 16);
+}
+
 /* At a backslash in a string of double quotes. Only escapes that libconfuse understands, and none
  * that makes a NUL byte, at which it would cut the string. */
 static void escape(struct scanner *s)
@@ -118,7 +129,7 @@ static void escape(struct scanner *s)
             strspn(s->text + s->at + 1, "01234567") < digits)
             FAULT(s, "\"\\%.*s\" is not an octal escape of a byte; a backslash itself is \"\\\\\"",
                   (int)(digits < 8 ? digits : 8), s->text + s->at + 1);
-    } else if (c == 'x' && strtol(s->text + s->at + 2, NULL, 16) == 0) {
+    } else if (c == 'x' && hex_byte(s) == 0) {
         FAULT(s, "\"\\x\" needs a byte in hexadecimal, and not zero; a backslash is \"\\\\\"");
     } else if (c < 0) {
         s->at++;

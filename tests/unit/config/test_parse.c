@@ -246,6 +246,9 @@ static void slips_that_libconfuse_lets_pass_are_refused(void **state)
     assert_refused(f, "user = \"\\9\"", "octal");
     assert_refused(f, "user = \"\\x00\"", "hexadecimal");
     assert_refused(f, "user = \"\\xzz\"", "hexadecimal");
+    assert_refused(f, "user = \"\\x0041\"", "hexadecimal"); /* two digits count: a NUL byte */
+    assert_refused(f, "user = \"\\x 41\"", "hexadecimal");
+    assert_refused(f, "user = \"\\x-1\"", "hexadecimal");
     assert_refused(f, "user = \x01", "control character (0x01)");
     assert_refused(f, "\n\nuser = \"\xff\"", "t.conf:3: a byte that is not UTF-8");
     assert_refused(f, "user = \"\\xff\"", "not UTF-8");
