@@ -28,21 +28,23 @@ static uint64_t number_of(uint64_t mono_ms)
     return mono_ms / SP_TOP_PANE_MS + 1;
 }
 
-static struct place *find(struct place *places, size_t len, uint64_t hash)
+/* `len`: it is not there. */
+static size_t find(const struct place *places, size_t len, uint64_t hash)
 {
-    for (size_t i = 0; i < len; i++)
-        if (places[i].hash == hash)
-            return &places[i];
-    return NULL;
+    size_t i = 0;
+
+    while (i < len && places[i].hash != hash)
+        i++;
+    return i;
 }
 
-static struct place *rarest(struct pane *pane)
+static size_t rarest(const struct pane *pane)
 {
-    struct place *found = &pane->places[0];
+    size_t found = 0;
 
     for (size_t i = 1; i < pane->len; i++)
-        if (pane->places[i].item.count < found->item.count)
-            found = &pane->places[i];
+        if (pane->places[i].item.count < pane->places[found].item.count)
+            found = i;
     return found;
 }
 
@@ -55,11 +57,11 @@ static void take_place(struct place *place, struct sp_span name, uint64_t hash)
 }
 
 /* By one place, where it has come more often than its neighbour. */
-static void move_forward(struct pane *pane, struct place *place)
+static void move_forward(const struct place *first, struct place *place)
 {
     struct place before;
 
-    if (place == pane->places || place[-1].item.count >= place->item.count)
+    if (place == first || place[-1].item.count >= place->item.count)
         return;
     before = place[-1];
     place[-1] = *place;
@@ -81,8 +83,8 @@ void sp_top_add(struct sp_top *top, struct sp_span name, uint64_t mono_ms)
 {
     uint64_t number = number_of(mono_ms);
     struct pane *pane = &top->panes[number % SP_TOP_PANES];
-    struct place *place;
     uint64_t hash;
+    size_t at;
 
     if (name.len == 0)
         return;
@@ -93,13 +95,13 @@ void sp_top_add(struct sp_top *top, struct sp_span name, uint64_t mono_ms)
         memset(pane, 0, sizeof(*pane));
         pane->number = number;
     }
-    place = find(pane->places, pane->len, hash);
-    if (place == NULL) {
-        place = pane->len < SP_TOP_NAMES ? &pane->places[pane->len++] : rarest(pane);
-        take_place(place, name, hash);
+    at = find(pane->places, pane->len, hash);
+    if (at == pane->len) {
+        at = pane->len < SP_TOP_NAMES ? pane->len++ : rarest(pane);
+        take_place(&pane->places[at], name, hash);
     }
-    place->item.count++;
-    move_forward(pane, place);
+    pane->places[at].item.count++;
+    move_forward(&pane->places[0], &pane->places[at]);
 }
 
 static int compare(const void *left, const void *right)
@@ -114,16 +116,34 @@ static int compare(const void *left, const void *right)
 static size_t merge(const struct pane *pane, struct place *all, size_t len)
 {
     for (size_t i = 0; i < pane->len; i++) {
-        struct place *same = find(all, len, pane->places[i].hash);
+        size_t same = find(all, len, pane->places[i].hash);
 
-        if (same == NULL) {
+        if (same == len) {
             all[len++] = pane->places[i];
         } else {
-            same->item.count += pane->places[i].item.count;
-            same->item.excess += pane->places[i].item.excess;
+            all[same].item.count += pane->places[i].item.count;
+            all[same].item.excess += pane->places[i].item.excess;
         }
     }
     return len;
+}
+
+/* Who has no place in a full pane came there as often as the rarest that has one, at most. */
+static void add_missed(const struct pane *pane, struct place *all, size_t len)
+{
+    uint64_t most = pane->places[rarest(pane)].item.count;
+
+    for (size_t i = 0; i < len && pane->len == SP_TOP_NAMES; i++) {
+        if (find(pane->places, pane->len, all[i].hash) < pane->len)
+            continue;
+        all[i].item.count += most;
+        all[i].item.excess += most;
+    }
+}
+
+static bool is_of_the_hour(const struct pane *pane, uint64_t newest)
+{
+    return pane->number > 0 && pane->number + SP_TOP_PANES > newest;
 }
 
 size_t sp_top_list(struct sp_top *top, uint64_t mono_ms, struct sp_top_item *items, size_t max)
@@ -134,12 +154,12 @@ size_t sp_top_list(struct sp_top *top, uint64_t mono_ms, struct sp_top_item *ite
 
     if (all == NULL)
         return 0;
-    for (size_t i = 0; i < SP_TOP_PANES; i++) {
-        const struct pane *pane = &top->panes[i];
-
-        if (pane->number > 0 && pane->number + SP_TOP_PANES > newest)
-            len = merge(pane, all, len);
-    }
+    for (size_t i = 0; i < SP_TOP_PANES; i++)
+        if (is_of_the_hour(&top->panes[i], newest))
+            len = merge(&top->panes[i], all, len);
+    for (size_t i = 0; i < SP_TOP_PANES; i++)
+        if (is_of_the_hour(&top->panes[i], newest))
+            add_missed(&top->panes[i], all, len);
     qsort(all, len, sizeof(*all), compare);
     len = len < max ? len : max;
     for (size_t i = 0; i < len; i++)

@@ -186,6 +186,27 @@ static void frequent_names_survive_a_flood_of_rare_ones(void **state)
     sp_top_free(&top);
 }
 
+/* Where another pane had no place for it, it may have come as often as the rarest that has one. */
+static void a_count_is_not_too_small_where_a_pane_was_full(void **state)
+{
+    struct sp_top *top = sp_top_new();
+    struct sp_top_item items[1];
+    char name[32];
+
+    (void)state;
+    assert_non_null(top);
+    add(top, "alice", 3, 0);
+    for (unsigned i = 0; i < SP_TOP_NAMES; i++) {
+        (void)snprintf(name, sizeof name, "other-%u", i);
+        add(top, name, 7, 0);
+    }
+    add(top, "alice", 1000, SP_TOP_PANE_MS);
+    assert_int_equal(sp_top_list(top, SP_TOP_PANE_MS, items, 1), 1);
+    assert_string_equal(items[0].name, "alice");
+    assert_true(items[0].count >= 1003 && items[0].count - items[0].excess <= 1003);
+    sp_top_free(&top);
+}
+
 static void a_long_name_is_cut(void **state)
 {
     struct sp_top *top = sp_top_new();
@@ -216,6 +237,7 @@ int main(void)
         OPENED(the_busiest_come_first),
         OPENED(an_hour_later_it_is_forgotten),
         OPENED(frequent_names_survive_a_flood_of_rare_ones),
+        OPENED(a_count_is_not_too_small_where_a_pane_was_full),
         OPENED(a_long_name_is_cut),
     };
 
