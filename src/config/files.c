@@ -49,11 +49,12 @@ static bool read_and_parse(struct sp_config_reader *reader, const struct sp_conf
                            const char *from_name, unsigned from_line)
 {
     const char *why;
+    char *text;
     size_t len;
-    char *text = read_whole(file->name, &len, &why);
     bool well;
 
     sp_config_note_named(reader, NULL, file->name, from_name, from_line);
+    text = read_whole(file->name, &len, &why);
     if (text == NULL) {
         sp_config_fault_at(
             reader->faults, from_name, from_line, "%s cannot be read: %s%s",
