@@ -19,8 +19,6 @@ struct sp_initiator {
     gss_name_t target;
     struct sp_span bindings;
     gss_buffer_desc token;
-    gss_OID mech; /* the library's */
-    OM_uint32 flags;
     bool complete;
 };
 
@@ -97,7 +95,7 @@ enum sp_err sp_initiator_step(struct sp_initiator *initiator, struct sp_span fro
     major = gss_init_sec_context(&minor, GSS_C_NO_CREDENTIAL, &initiator->context,
                                  initiator->target, &mech_spnego, GSS_C_MUTUAL_FLAG, 0,
                                  bound ? &bindings : GSS_C_NO_CHANNEL_BINDINGS, &input, NULL,
-                                 &initiator->token, &initiator->flags, NULL);
+                                 &initiator->token, NULL, NULL);
     if (GSS_ERROR(major)) {
         explain(major, minor, why);
         return SP_ERR_DENIED;

@@ -74,13 +74,11 @@ static const struct sp_config_section *home_of_key(const struct sp_config_reader
     return NULL;
 }
 
-static const char *nearest_option(const struct sp_option *table, const char *typed, bool plugin)
+static const char *nearest_option(const struct sp_option *table, const char *typed)
 {
     const char *names[NAMES_MAX];
     size_t len = 0;
 
-    if (plugin)
-        names[len++] = "plugin";
     for (const struct sp_option *o = table; o != NULL && o->name != NULL && len < NAMES_MAX; o++)
         names[len++] = o->name;
     return sp_config_nearest(typed, names, len);
@@ -90,7 +88,7 @@ void sp_config_fault_unknown_key(struct sp_config_reader *reader, const struct s
                                  const char *where, const struct sp_option *table)
 {
     const char *shown = sp_config_show(note->name);
-    const char *near = nearest_option(table, note->name, false);
+    const char *near = nearest_option(table, note->name);
     const struct sp_config_section *home = home_of_key(reader, note->name);
 
     if (near != NULL)

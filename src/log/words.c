@@ -1,4 +1,4 @@
-/* The fixed words of the access log (PRODUCT "Access log"); also the reasons in Proxy-Status and
+/* The fixed words of the access log; also the reasons in Proxy-Status and
  * the labels of metrics. Tables by designated index, so that a new value without a word is NULL in
  * the unit test at once. */
 #include "log/access.h"

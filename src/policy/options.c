@@ -1,4 +1,4 @@
-/* The blocks `rule` and `protect` of the configuration (PRODUCT "Access"). */
+/* The blocks `rule` and `protect` of the configuration. */
 #include "policy/policy_priv.h"
 
 static const char *const actions[] = {"allow", "deny", NULL};

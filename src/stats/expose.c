@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-/* The statuses the proxy itself answers with (PRODUCT "Statuses"), and 200. */
+/* The statuses the proxy itself answers with, and 200. */
 static const int own_statuses[] = {200, 400, 403, 407, 408, 414, 429, 431, 501, 502, 503, 504, 505};
 
 /* A writer that remembers its first failure, so that each line need not be asked. */

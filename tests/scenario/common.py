@@ -41,7 +41,7 @@ def passed(answer):
 
 
 def challenged(answer, *schemes):
-    """A 407 as PRODUCT.md describes it, offering exactly these schemes in this order."""
+    """A 407 with all that belongs to one, offering exactly these schemes in this order."""
     expect(answer, 407)
     assert answer.phrase == "Proxy Authentication Required", answer.phrase
     assert answer.get("Content-Length") is not None, "a 407 has a Content-Length"

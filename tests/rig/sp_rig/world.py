@@ -84,7 +84,7 @@ class World:
     # ---- sallyport ----
 
     def config(self):
-        """The configuration of PRODUCT.md for this rig; a test changes what it is about."""
+        """A whole configuration for this rig; a test changes what it is about."""
         self._count += 1
         folder = os.path.join(self.folder, "sallyport.%d" % self._count)
         os.makedirs(folder)

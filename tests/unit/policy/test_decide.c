@@ -1,4 +1,4 @@
-/* policy/decide: the sentences of PRODUCT "Access", one by one. */
+/* policy/decide: each sentence of what rules and protect mean, one by one. */
 #include "policy_help.h"
 
 #include <time.h>
