@@ -115,9 +115,10 @@ void sp_loop_close_pipes(struct sp_loop *loop)
     loop->pipes_len = 0;
 }
 
-bool sp_stream_can_splice(const struct sp_stream *stream)
+bool sp_stream_can_splice(const struct sp_stream *from, const struct sp_stream *to)
 {
-    return stream->tls == NULL || sp_tls_can_splice(stream);
+    return (from->tls == NULL || sp_tls_can_splice_in(from)) &&
+           (to->tls == NULL || sp_tls_can_splice_out(to));
 }
 
 /* EAGAIN with bytes in the pipe has two readings: the socket is empty, or the pipe is full (it
@@ -133,8 +134,9 @@ static enum sp_err splice_in_again(struct sp_stream *st, const struct sp_pipe *p
     return SP_ERR_AGAIN;
 }
 
-/* In kernel TLS a record that is not data (an alert, a new key) stops splice(2) with EINVAL. The
- * library reads it; data that follows it in the same call goes into the pipe by hand. */
+/* In kernel TLS a record that is not data (an alert, a new handshake) stops splice(2) with EINVAL,
+ * and a FIN without close_notify looks like a clean end. Only the library tells them apart, so it
+ * reads; data that follows in the same call goes into the pipe by hand. */
 static enum sp_err splice_in_record(struct sp_stream *st, struct sp_pipe *pipe, size_t *len_out)
 {
     char bytes[4096];
@@ -159,7 +161,7 @@ static enum sp_err splice_in_failed(struct sp_stream *st, struct sp_pipe *pipe, 
 
     if (error == EAGAIN || error == EWOULDBLOCK)
         return splice_in_again(st, pipe);
-    if (st->tls != NULL && (error == EINVAL || error == EIO))
+    if (st->tls != NULL && error == EINVAL)
         return splice_in_record(st, pipe, len_out);
     err = sp_stream_fault(st, error);
     st->reset = true;
@@ -187,7 +189,7 @@ enum sp_err sp_stream_splice_in(struct sp_stream *st, struct sp_pipe *pipe, size
     if (got < 0)
         return splice_in_failed(st, pipe, errno, len_out);
     if (got == 0)
-        return sp_stream_ended(st);
+        return st->tls != NULL ? splice_in_record(st, pipe, len_out) : sp_stream_ended(st);
     pipe->filled += (size_t)got; /* a short one proves nothing: the pipe may be full of buffers */
     *len_out = (size_t)got;
     return SP_OK;

@@ -77,9 +77,9 @@ struct sp_pipe {
 struct sp_pipe *sp_pipe_take(struct sp_loop *loop) SP_MUST_CHECK;
 /* Back to the stock when empty, else closed. Sets *pipe to NULL. */
 void sp_pipe_give(struct sp_loop *loop, struct sp_pipe **pipe);
-/* Can bytes go in and out of this stream without us? (plain socket, or TLS in the kernel both ways)
- */
-bool sp_stream_can_splice(const struct sp_stream *stream);
+/* Can bytes go from one to the other without us? Out of and into a plain socket they can; with TLS,
+ * as far as the kernel has the keys of that direction. */
+bool sp_stream_can_splice(const struct sp_stream *from, const struct sp_stream *to);
 /* From the socket into the pipe, as much as goes; results as sp_stream_read. */
 enum sp_err sp_stream_splice_in(struct sp_stream *stream, struct sp_pipe *pipe, size_t max,
                                 size_t *len_out) SP_MUST_CHECK;

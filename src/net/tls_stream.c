@@ -32,6 +32,9 @@ struct sp_tls_link {
     bool read_needs_write; /* reading goes on when the socket takes bytes */
     bool write_needs_read; /* writing goes on when the socket has bytes */
     bool notify_due;       /* close_notify and FIN wait for room in the socket */
+    bool kernel_sends;     /* the kernel has the keys of our direction, for good */
+    bool kernel_receives;  /* and of the client's */
+    bool stale;            /* the client has been promised keys that the kernel does not take */
     bool broken;           /* the library is done with this connection: no more calls, no notify */
 };
 
@@ -84,18 +87,23 @@ static enum sp_err write_verdict(struct sp_stream *st, int said, int error)
 
 /* ---- bytes ---- */
 
-/* The library tells of each record's head. It asks before the next one whether the peer has ended,
- * and so it is told that. */
-static void on_record(int writing, int version, int kind, const void *bytes, size_t len, SSL *ssl,
-                      void *owner)
+/* The library tells of each record's head, and asks before the next one whether the peer has ended:
+ * so it is told that once there were too many. A client of TLS 1.3 may ask for new keys (RFC 8446
+ * 4.6.3), and the library promises them before it says a word to us: the kernel does not take them.
+ */
+static void on_message(int written, int version, int type, const void *bytes, size_t len, SSL *ssl,
+                       void *arg)
 {
-    struct sp_tls_link *tls = owner;
+    struct sp_tls_link *tls = arg;
+    const unsigned char *message = bytes;
 
-    (void)version;
-    (void)bytes;
-    (void)len;
-    if (tls->reading && writing == 0 && kind == SSL3_RT_HEADER && ++tls->records > RECORDS_A_READ)
+    if (written != 0)
+        return;
+    if (type == SSL3_RT_HEADER && tls->reading && ++tls->records > RECORDS_A_READ)
         SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);
+    if (type == SSL3_RT_HANDSHAKE && tls->kernel_sends && version == TLS1_3_VERSION && len > 0 &&
+        message[0] == SSL3_MT_KEY_UPDATE && message[len - 1] == SSL_KEY_UPDATE_REQUESTED)
+        tls->stale = true;
 }
 
 static int read_counted(struct sp_tls_link *tls, void *into, size_t room, size_t *len_out)
@@ -110,18 +118,35 @@ static int read_counted(struct sp_tls_link *tls, void *into, size_t room, size_t
     return rc;
 }
 
+/* New keys are only ever taken by a kernel far younger than ours, and by none through this library,
+ * which answers a client that asks for them all the same. What we sent from then on could not be
+ * read there, so nothing is sent any more, and the client sees a connection cut off. */
+static void give_up_sending(struct sp_stream *st)
+{
+    st->tls->broken = true;
+    st->reset = true;
+}
+
 enum sp_err sp_tls_read_record(struct sp_stream *st, void *into, size_t room, size_t *len_out)
 {
     struct sp_tls_link *tls = st->tls;
+    int error;
+    int rc;
 
     *len_out = 0;
     if (tls->broken)
         return SP_ERR_CLOSED;
     ERR_clear_error();
-    if (read_counted(tls, into, room, len_out) == 1)
+    rc = read_counted(tls, into, room, len_out);
+    error = errno;
+    if (tls->stale)
+        give_up_sending(st);
+    if (rc == 1)
         return SP_OK;
     *len_out = 0;
-    return read_verdict(st, SSL_get_error(tls->ssl, 0), errno);
+    if (tls->stale)
+        return sp_stream_ended(st);
+    return read_verdict(st, SSL_get_error(tls->ssl, rc), error);
 }
 
 enum sp_err sp_tls_read(struct sp_stream *st, void *into, size_t room, size_t *len_out)
@@ -162,6 +187,9 @@ enum sp_err sp_tls_write(struct sp_stream *st, const struct iovec *parts, int pa
 
     if (tls->broken || tls->notify_due)
         return SP_ERR_CLOSED;
+    /* The library keeps the address of what it could not write, and looks there again. */
+    if (tls->kernel_sends)
+        return sp_stream_send(st, parts, parts_len, len_out);
     ERR_clear_error();
     while ((piece = next_piece(parts, parts_len, *len_out, copy)).len > 0) {
         size_t sent = 0;
@@ -205,6 +233,14 @@ enum sp_err sp_tls_shutdown(struct sp_stream *st)
     return finish(st);
 }
 
+/* ---- TLS in the kernel ---- */
+
+static void note_kernel(struct sp_tls_link *tls)
+{
+    tls->kernel_sends = BIO_get_ktls_send(SSL_get_wbio(tls->ssl)) != 0;
+    tls->kernel_receives = BIO_get_ktls_recv(SSL_get_rbio(tls->ssl)) != 0;
+}
+
 /* ---- the handshake ---- */
 
 static void handshake_done(struct sp_stream *st, enum sp_err err, const char *why)
@@ -219,6 +255,7 @@ static void handshake_done(struct sp_stream *st, enum sp_err err, const char *wh
         return;
     }
     tls->pair = sp_tls_pair_of(tls->server, tls->ssl);
+    note_kernel(tls);
     st->handshake = false;
     st->can_read = true; /* the first request may have come along with the last flight */
     st->can_write = true;
@@ -312,7 +349,7 @@ enum sp_err sp_stream_start_tls(struct sp_stream *stream, struct sp_tls_server *
         link_free(tls);
         return SP_ERR_NOMEM;
     }
-    SSL_set_msg_callback(tls->ssl, on_record);
+    SSL_set_msg_callback(tls->ssl, on_message);
     SSL_set_msg_callback_arg(tls->ssl, tls);
     SSL_set_accept_state(tls->ssl);
     stream->tls = tls;
@@ -350,10 +387,12 @@ void sp_tls_close(struct sp_stream *st, bool reset)
     st->tls = NULL;
 }
 
-bool sp_tls_can_splice(const struct sp_stream *st)
+bool sp_tls_can_splice_in(const struct sp_stream *st)
 {
-    SSL *ssl = st->tls->ssl;
+    return st->tls->kernel_receives && !st->tls->broken && SSL_has_pending(st->tls->ssl) == 0;
+}
 
-    return !st->handshake && BIO_get_ktls_send(SSL_get_wbio(ssl)) != 0 &&
-           BIO_get_ktls_recv(SSL_get_rbio(ssl)) != 0 && SSL_has_pending(ssl) == 0;
+bool sp_tls_can_splice_out(const struct sp_stream *st)
+{
+    return st->tls->kernel_sends && !st->tls->broken && !st->tls->notify_due;
 }

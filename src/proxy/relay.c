@@ -171,7 +171,7 @@ static bool rest_is_spliced(const struct sp_relay *relay)
     if (relay->body.kind != SP_BODY_UNTIL_CLOSE &&
         (relay->body.kind != SP_BODY_LENGTH || relay->body.left < read + SPLICE_FROM))
         return false;
-    return sp_stream_can_splice(relay->from) && sp_stream_can_splice(relay->to);
+    return sp_stream_can_splice(relay->from, relay->to);
 }
 
 static bool may_splice(const struct sp_relay *relay)

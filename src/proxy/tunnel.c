@@ -145,7 +145,7 @@ static enum flow_result move(struct sp_tunnel *t, struct flow *flow)
             return FLOW_DONE; /* the close that follows tells it */
         return sp_stream_shutdown(flow->to) == SP_OK ? FLOW_DONE : FLOW_UNHEARD;
     }
-    if (sp_stream_can_splice(flow->from) && sp_stream_can_splice(flow->to))
+    if (sp_stream_can_splice(flow->from, flow->to))
         return splice_in(t, flow);
     return read_pending(t, flow);
 }
