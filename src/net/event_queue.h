@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SP_EVENT_QUEUE_SIZE 16384u /* a power of two */
+#define SP_EVENT_QUEUE_SIZE 16384u
 
 struct sp_watch;
 
@@ -22,7 +22,7 @@ struct sp_queued_event {
 
 /* Begins as zeroes. */
 struct sp_event_queue {
-    struct sp_queued_event *ring;
+    struct sp_queued_event *row;
     size_t first;
     size_t len;
     uint64_t passed; /* taken out since the start */

@@ -10,7 +10,7 @@
  *
  * A turn: one epoll_wait; sockets' events are delivered, those of clients behind the others;
  * libuv's; timers that are due fire; "soon" callbacks run until none is left; what was closed is
- * freed. Objects closed in a turn stay readable until its end, and longer while events wait.
+ * freed. Objects closed in a turn stay readable until its end.
  *
  * Thread: all functions belong to the loop's own thread, except sp_loop_post, sp_loop_stop and
  * new/free. */
@@ -56,8 +56,8 @@ void sp_soon_init(struct sp_soon *soon, void (*run)(struct sp_soon *soon));
 void sp_loop_soon(struct sp_loop *loop, struct sp_soon *soon);
 void sp_soon_cancel(struct sp_soon *soon); /* it will not run */
 
-/* Memory to be freed with free() at the end of the turn, or of the first after it when no event
- * that was fetched can name it any more. It is embedded in the object; release() gets it then. */
+/* Memory to be freed with free() at the end of the turn, when no event of this turn can name it any
+ * more. It is embedded in the object; release() gets it then. */
 struct sp_doomed {
     struct sp_doomed *next;
     void (*release)(struct sp_doomed *doomed);

@@ -48,6 +48,7 @@ struct sp_loop {
     struct sp_soon *running;      /* whose callback we are in; compared only */
     struct sp_event_queue behind; /* what clients' sockets have told, and has not been delivered */
     struct sp_doomed *doomed;
+    struct sp_doomed *doomed_behind; /* what `behind` may name */
     struct sp_doomed *parting; /* doomed before those: freed once `behind` has passed so many */
     uint64_t parting_until;
     struct sp_loop_hook hooks[SP_LOOP_HOOKS_MAX];
@@ -80,6 +81,9 @@ void sp_loop_unwatch(struct sp_loop *loop, int fd); /* for a descriptor that som
 void sp_loop_hold(struct sp_loop *loop);
 void sp_loop_let_go(struct sp_loop *loop);
 
+/* sp_loop_doom for what was watched with SP_WATCH_BEHIND: an event of earlier turns may wait yet.
+ */
+void sp_loop_doom_behind(struct sp_loop *loop, struct sp_doomed *doomed);
 /* At the end, when nothing is watched any more: frees what was closed. */
 void sp_loop_release_rest(struct sp_loop *loop);
 /* timer.c: fires what is due, and notes when the next is. */

@@ -377,7 +377,10 @@ void sp_stream_close(struct sp_stream **stream, bool reset)
     st->ready = NULL;
     sp_soon_cancel(&st->soon);
     sp_loop_let_go(st->loop);
-    sp_loop_doom(st->loop, &st->doomed);
+    if (st->client)
+        sp_loop_doom_behind(st->loop, &st->doomed);
+    else
+        sp_loop_doom(st->loop, &st->doomed);
 }
 
 /* ---- questions ---- */

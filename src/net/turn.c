@@ -163,18 +163,18 @@ static void release_all(struct sp_doomed **list)
     }
 }
 
-/* An event that waits may name what was closed in this turn or the last ones; once all that waited
- * then have been delivered, none does. */
-static void release_doomed(struct sp_loop *loop)
+/* An event that waits may name a client's socket that was closed in this turn or the last ones;
+ * once all that waited then have been delivered, none does. */
+static void release_behind(struct sp_loop *loop)
 {
     if (loop->behind.passed < loop->parting_until)
         return;
     release_all(&loop->parting);
     if (loop->behind.len == 0) {
-        release_all(&loop->doomed);
-    } else if (loop->doomed != NULL) {
-        loop->parting = loop->doomed;
-        loop->doomed = NULL;
+        release_all(&loop->doomed_behind);
+    } else if (loop->doomed_behind != NULL) {
+        loop->parting = loop->doomed_behind;
+        loop->doomed_behind = NULL;
         loop->parting_until = loop->behind.passed + loop->behind.len;
     }
 }
@@ -182,6 +182,7 @@ static void release_doomed(struct sp_loop *loop)
 void sp_loop_release_rest(struct sp_loop *loop)
 {
     release_all(&loop->parting);
+    release_all(&loop->doomed_behind);
     release_all(&loop->doomed);
 }
 
@@ -196,7 +197,8 @@ void sp_loop_turn(struct sp_loop *loop, bool may_sleep)
         if (loop->hooks[i].run != NULL)
             loop->hooks[i].run(loop->hooks[i].owner);
     }
-    release_doomed(loop);
+    release_behind(loop);
+    release_all(&loop->doomed);
 }
 
 /* ---- what runs in it ---- */
@@ -222,6 +224,12 @@ void sp_loop_doom(struct sp_loop *loop, struct sp_doomed *doomed)
 {
     doomed->next = loop->doomed;
     loop->doomed = doomed;
+}
+
+void sp_loop_doom_behind(struct sp_loop *loop, struct sp_doomed *doomed)
+{
+    doomed->next = loop->doomed_behind;
+    loop->doomed_behind = doomed;
 }
 
 void sp_loop_each_turn(struct sp_loop *loop, void (*run)(void *owner), void *owner)

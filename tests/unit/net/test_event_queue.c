@@ -1,4 +1,4 @@
-/* The queue of events that wait: order, its bound, and round the ring. */
+/* The queue of events that wait: order, its bound, and how much memory it walks over. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static void events_come_out_as_they_went_in(void **state)
     sp_event_queue_fini(&queue);
 }
 
-static void order_holds_across_the_rings_end(void **state)
+static void order_holds_while_it_is_never_empty(void **state)
 {
     struct sp_event_queue queue = {0};
     uint32_t in = 0, out = 0;
@@ -52,20 +52,40 @@ static void order_holds_across_the_rings_end(void **state)
     sp_event_queue_fini(&queue);
 }
 
-static void an_empty_queue_begins_at_its_beginning(void **state)
+static void few_that_wait_use_little_of_the_row(void **state)
 {
     struct sp_event_queue queue = {0};
     (void)state;
 
     assert_int_equal(sp_event_queue_init(&queue), SP_OK);
-    for (uint32_t i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < 10; i++)
         sp_event_queue_put(&queue, &watches[i], i);
-    (void)sp_event_queue_take(&queue);
-    assert_int_equal(queue.first, 1);
-    (void)sp_event_queue_take(&queue);
-    (void)sp_event_queue_take(&queue);
-    assert_int_equal(queue.first, 0);
+    for (uint32_t i = 10; i < 1000; i++) { /* ten wait, always */
+        assert_int_equal(sp_event_queue_take(&queue).events, i - 10);
+        sp_event_queue_put(&queue, &watches[i], i);
+        assert_true(queue.first + queue.len <= 20);
+    }
+    assert_null(queue.row[20].watch);
     sp_event_queue_fini(&queue);
+    sp_event_queue_fini(&queue);
+}
+
+static void a_full_one_that_loses_one_takes_one(void **state)
+{
+    struct sp_event_queue queue = {0};
+    uint32_t in = 0;
+    (void)state;
+
+    assert_int_equal(sp_event_queue_init(&queue), SP_OK);
+    while (queue.len < SP_EVENT_QUEUE_SIZE) {
+        sp_event_queue_put(&queue, &watches[in % SP_EVENT_QUEUE_SIZE], in);
+        in++;
+    }
+    for (uint32_t out = 0; out < 10; out++, in++) {
+        assert_int_equal(sp_event_queue_take(&queue).events, out);
+        sp_event_queue_put(&queue, &watches[in % SP_EVENT_QUEUE_SIZE], in);
+    }
+    assert_int_equal(queue.len, SP_EVENT_QUEUE_SIZE);
     sp_event_queue_fini(&queue);
 }
 
@@ -73,8 +93,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_come_out_as_they_went_in),
-        cmocka_unit_test(order_holds_across_the_rings_end),
-        cmocka_unit_test(an_empty_queue_begins_at_its_beginning),
+        cmocka_unit_test(order_holds_while_it_is_never_empty),
+        cmocka_unit_test(few_that_wait_use_little_of_the_row),
+        cmocka_unit_test(a_full_one_that_loses_one_takes_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ static void bell_close(struct sp_loop *loop, struct bell *bell)
     close(bell->fd);
     bell->fd = -1;
     bell->watch.on_events = NULL;
-    sp_loop_doom(loop, &bell->doomed);
+    sp_loop_doom_behind(loop, &bell->doomed);
 }
 
 static void on_bell(struct sp_watch *watch, uint32_t events)
