@@ -10,6 +10,8 @@ strace adduser busybox logrotate systemd python3-seccomp haproxy"
 CLIENT_PACKAGES="wget aria2 git socat ncat chromium libnss3-tools python3-requests python3-gi gir1.2-soup-3.0 glib-networking
 libwww-perl rsync apt dpkg"
 HEAVY_CLIENT_PACKAGES="openjdk-17-jdk-headless firefox-esr"
+# What tests/kernel/run boots Debian's kernel with.
+KERNEL_PACKAGES="qemu-system-x86 kmod cpio busybox"
 NPM_CLIENTS="undici@6 https-proxy-agent@7 http-proxy-agent@7 axios@1"
 
 need_packages() {
