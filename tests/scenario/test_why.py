@@ -238,12 +238,17 @@ def test_a_tunnel_is_told_when_it_begins(w):
         assert (one["method"], one["status"], one["target"]) == ("CONNECT", 200, "origin.corp.test:443"), one
 
 
+def hear_interrupt():
+    signal.signal(signal.SIGINT, signal.SIG_DFL)           # a shell's "&" leaves it ignored
+
+
 class Trace:
     """`sallyport ctl trace` under way."""
 
     def __init__(self, w, p, *words):
         before = p.errors().count("command=trace")
-        self.popen = subprocess.Popen([w.binary, "ctl", "-c", p.path, "trace", *words], env=w.environment(), stdout=subprocess.PIPE)
+        self.popen = subprocess.Popen([w.binary, "ctl", "-c", p.path, "trace", *words], env=w.environment(), stdout=subprocess.PIPE,
+                                      preexec_fn=hear_interrupt)
         os.set_blocking(self.popen.stdout.fileno(), False)
         self.said = b""
         wait_until("the trace is taken up", lambda: p.errors().count("command=trace") > before)
