@@ -169,7 +169,7 @@ void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
             conn->proven = sp_identity_ref(ask->proven);
             conn->pinned_ms = outcome->how == SP_HOW_GRACE ? 0 : sp_loop_now_ms(ask->engine->loop);
             conn->prover_basis = sp_plan_basis(ask->prover);
-            conn->groups_basis = groups_basis_of(ask->prover);
+            conn->groups_basis = ask->groups_key.basis; /* as it was when they were asked for */
         }
         if (ask->by_pin && outcome->how != SP_HOW_GRACE)
             outcome->how = SP_HOW_CONNECTION;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -665,6 +666,38 @@ static void a_reload_of_who_knows_groups_looks_them_up_again(void **state)
     close_all(&conn);
 }
 
+/* What the directory's file said when they were asked for is not what it says when they come. */
+static void groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again(void **state)
+{
+    char path[] = "/tmp/people-XXXXXX", text[512];
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    (void)snprintf(text, sizeof(text),
+                   LISTEN "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n"
+                          "backend \"dir\" { plugin = \"fake\" path = \"%s\" }\n"
+                          "backend \"krb\" { plugin = \"faketoken\" groups_from = \"dir\" }\n",
+                   path);
+    open_with(text);
+    dir->hold = true;
+    rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
+    rig_turn_until_count(&rig, &dir->started, 1);
+    assert_int_equal(write(fd, "x", 1), 1);
+    sp_auth_plan_poll(rig.plan);
+    dir->hold = false;
+    rig_turn_until(&rig, &r.answered);
+    assert_int_equal(r.state, SP_AUTH_PASSED);
+    assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
+    assert_int_equal(dir->started, 2);
+    assert_true(rig_ask(&rig, &conn, NULL).at_once);
+    (void)close(fd);
+    (void)unlink(path);
+    close_all(&conn);
+}
+
 static void guard_does_not_touch_negotiate(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -724,6 +757,7 @@ int main(void)
         cmocka_unit_test(a_reload_ends_the_identities_of_what_changed),
         cmocka_unit_test(an_identity_ends_where_its_scheme_is_offered_no_more),
         cmocka_unit_test(a_reload_of_who_knows_groups_looks_them_up_again),
+        cmocka_unit_test(groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again),
         cmocka_unit_test(guard_does_not_touch_negotiate),
         cmocka_unit_test(handshake_legs_do_not_count_as_refusals),
     };
