@@ -257,8 +257,12 @@ void test_slapd_stop(struct test_slapd *slapd)
 
 void test_slapd_pause(struct test_slapd *slapd)
 {
-    kill(slapd->pid, SIGSTOP);
-    pause_ms(20); /* all its threads have seen it by then */
+    int status = 0;
+
+    must(kill(slapd->pid, SIGSTOP) == 0, "cannot be paused");
+    /* told once the last of its threads stands still */
+    must(waitpid(slapd->pid, &status, WUNTRACED) == slapd->pid && WIFSTOPPED(status),
+         "slapd ended instead of pausing");
 }
 
 void test_slapd_resume(struct test_slapd *slapd)

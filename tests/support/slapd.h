@@ -28,7 +28,7 @@ const char *test_slapd_ipc_uri(const struct test_slapd *slapd); /* ldapi://... *
 const char *test_slapd_ca(const struct test_slapd *slapd);      /* the PEM file to trust */
 unsigned short test_slapd_port(const struct test_slapd *slapd);
 
-void test_slapd_pause(struct test_slapd *slapd);  /* SIGSTOP: it hangs */
+void test_slapd_pause(struct test_slapd *slapd);  /* SIGSTOP: it hangs, all of it, on return */
 void test_slapd_resume(struct test_slapd *slapd); /* SIGCONT */
 void test_slapd_stop(struct test_slapd *slapd);   /* gone; its database stays */
 void test_slapd_start(struct test_slapd *slapd);  /* again, on the same port */

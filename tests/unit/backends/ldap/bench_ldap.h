@@ -181,6 +181,13 @@ static inline void run_for(struct bench *b, uint64_t ms)
     wait_for(b, NULL, 1, ms);
 }
 
+/* Turns the loop until no connection is being dialled; each dial has a deadline of its own. */
+static inline void wait_for_dials(struct bench *b)
+{
+    while (test_host_jobs(b->host) > 0)
+        uv_run(&b->loop, UV_RUN_ONCE);
+}
+
 static inline void login(struct bench *b, struct asked *a, const char *user, const char *password)
 {
     ask(b, a, user, password);

@@ -108,6 +108,14 @@ static void a_hung_server_costs_one_timeout_and_not_one_per_login(void **state)
     bench_free(b);
 }
 
+static int64_t conns_of(struct bench *b, const char *state)
+{
+    char labels[128];
+
+    snprintf(labels, sizeof(labels), "server=\"%s\",state=\"%s\"", test_slapd_uri(one), state);
+    return test_host_metric(b->host, "ldap_connections", labels);
+}
+
 static void a_login_in_flight_is_cancelled_while_its_server_hangs(void **state)
 {
     struct bench *b = bench_of_both();
@@ -117,12 +125,35 @@ static void a_login_in_flight_is_cancelled_while_its_server_hangs(void **state)
     login(b, &a[0], "alice", "alice");
     test_slapd_pause(one);
     ask_many(b, a, 3);
-    run_for(b, 200);
-    for (int i = 0; i < 3; i++)
+    assert_int_equal(conns_of(b, "busy"), 1);
+    uv_run(&b->loop, UV_RUN_NOWAIT); /* the searches go out */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(a[i].told, 0); /* a login that was told is nobody's to cancel */
         sp_auth_backend.cancel(&a[i].op);
+    }
     run_for(b, 1500);
     assert_int_equal(a[0].told + a[1].told + a[2].told, 0);
     test_slapd_resume(one);
+    bench_free(b);
+}
+
+static void a_login_is_cancelled_while_its_connection_is_dialled(void **state)
+{
+    struct bench *b = bench_new(test_slapd_uri(one));
+    struct asked a;
+
+    (void)state;
+    bench_open(b);
+    ask(b, &a, "alice", "alice");
+    assert_int_equal(conns_of(b, "connecting"), 1);
+    assert_int_equal(test_host_jobs(b->host), 1);
+    sp_auth_backend.cancel(&a.op);
+    wait_for_dials(b);
+    assert_int_equal(a.told, 0);
+    assert_int_equal(conns_of(b, "connecting"), 0);
+    assert_int_equal(conns_of(b, "idle"), 1); /* it stands, for the next */
+    login(b, &a, "alice", "alice");
+    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
     bench_free(b);
 }
 
@@ -182,6 +213,7 @@ static void connections_that_a_restart_closed_fail_no_login(void **state)
         wait_for(b, a, 4, 5000);
         for (size_t i = 0; i < 4; i++)
             assert_int_equal(a[i].verdict, SP_VERDICT_ALLOW);
+        wait_for_dials(b);    /* one refused while the server is away would be its honest fault */
         test_slapd_stop(one); /* the loop does not turn meanwhile: it learns of it with the login */
         test_slapd_start(one);
     }
@@ -192,16 +224,14 @@ static void an_idle_connection_is_closed_after_idle_timeout(void **state)
 {
     struct bench *b = bench_new(test_slapd_uri(one));
     struct asked a;
-    char labels[128];
 
     (void)state;
     set(b, "idle_timeout", "1s");
     bench_open(b);
     login(b, &a, "alice", "alice");
-    snprintf(labels, sizeof(labels), "server=\"%s\",state=\"idle\"", test_slapd_uri(one));
-    assert_int_equal(test_host_metric(b->host, "ldap_connections", labels), 2);
+    assert_int_equal(conns_of(b, "idle"), 2);
     run_for(b, 1400);
-    assert_int_equal(test_host_metric(b->host, "ldap_connections", labels), 0);
+    assert_int_equal(conns_of(b, "idle"), 0);
     login(b, &a, "alice", "alice");
     assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
     bench_free(b);
@@ -409,6 +439,7 @@ int main(void)
         cmocka_unit_test(a_server_that_is_gone_costs_no_login_and_is_taken_back),
         cmocka_unit_test(a_hung_server_costs_one_timeout_and_not_one_per_login),
         cmocka_unit_test(a_login_in_flight_is_cancelled_while_its_server_hangs),
+        cmocka_unit_test(a_login_is_cancelled_while_its_connection_is_dialled),
         cmocka_unit_test(the_only_server_hanging_is_dont_know_at_once_for_the_next),
         cmocka_unit_test(a_backend_closes_while_its_server_hangs),
         cmocka_unit_test(connections_that_a_restart_closed_fail_no_login),
