@@ -3,6 +3,7 @@
 #include "app/negotiate.h"
 
 #include "client/client.h"
+#include "util/lookup.h"
 #include "util/span.h"
 
 #include <netdb.h>
@@ -11,8 +12,10 @@
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
+#include <uv.h>
 
 #define LEGS_MAX 10
+#define NAME_S   5 /* for DNS to say this machine's full name */
 
 struct visit {
     const struct sp_app_negotiate *question;
@@ -77,20 +80,38 @@ static struct sp_addr reachable(const struct sp_addr *addr)
     return to;
 }
 
-/* The name that browsers would use, unless --proxy says another: this machine's full name. */
+/* The name that browsers would use, unless --proxy says another: this machine's full name. False:
+ * it is not known, and that is said. */
 static bool own_name(char *out, size_t cap)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME};
     struct addrinfo *list = NULL;
+    int failure = 0;
+    enum sp_err err;
 
-    if (gethostname(out, cap) != 0)
+    if (gethostname(out, cap) != 0) {
+        fprintf(stderr, "sallyport login: this machine has no name; give one with --proxy\n");
         return false;
+    }
     out[cap - 1] = '\0';
-    if (getaddrinfo(out, NULL, &hints, &list) != 0)
-        return true;
-    if (list->ai_canonname != NULL)
+    err = sp_lookup(out, NULL, &hints, uv_hrtime() + NAME_S * UINT64_C(1000000000), NULL, &list,
+                    &failure);
+    if (err == SP_ERR_TIMEOUT) {
+        fprintf(stderr,
+                "sallyport login: the full name of this machine is not known: DNS does not answer "
+                "about %s within %d s; give the proxy's name with --proxy\n",
+                out, NAME_S);
+        return false;
+    }
+    if (err != SP_OK) {
+        fprintf(stderr, "sallyport login: there is no room to ask DNS for this machine's name; "
+                        "give the proxy's name with --proxy\n");
+        return false;
+    }
+    if (list != NULL && list->ai_canonname != NULL)
         (void)snprintf(out, cap, "%s", list->ai_canonname);
-    freeaddrinfo(list);
+    if (list != NULL)
+        freeaddrinfo(list);
     return true;
 }
 
@@ -269,9 +290,7 @@ enum sp_exit sp_app_negotiate_run(const struct sp_app_negotiate *question)
         say_listens(question->snapshot);
         return SP_EXIT_USAGE;
     }
-    if (question->host == NULL && !own_name(host, sizeof(host))) {
-        fprintf(stderr, "sallyport login: this machine has no name; give one with --proxy\n");
+    if (question->host == NULL && !own_name(host, sizeof(host)))
         return SP_EXIT_UNWELL;
-    }
     return visit(&v, question->host != NULL ? question->host : host);
 }

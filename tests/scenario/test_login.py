@@ -5,6 +5,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import time
 
@@ -249,6 +250,23 @@ def test_a_ticket_through_the_listener(w):
     status, found = ticket(w, p, "--to", "odd.corp.test:80")
     assert status == 0 and found["said"] == "" and found["id"] == "", found
     assert p.last(user="alice", method="GET")["reason"] == "ok"
+
+
+def test_dns_is_silent_about_this_machine(w):
+    """Without --proxy its full name is asked for: that ends by our own deadline, long before the resolver's, and is said."""
+    own = socket.gethostname().lower()
+    p = w.start()
+    environment = w.environment(whole_stacks=True)
+    environment["RES_OPTIONS"] = "timeout:30 attempts:5"
+    w.names.silent.add(own)
+    try:
+        status, out, err = command(w.binary, ("login", "-c", p.path, "--negotiate", "--json"), environment)
+    finally:
+        w.names.silent.remove(own)
+    assert status == 1 and out == "" and "Sanitizer" not in err, (status, out, err)
+    says(err, "sallyport login: the full name of this machine is not known", "DNS does not answer about", "within 5 s", "--proxy")
+    assert any(name == own for name, _ in w.names.asked), w.names.asked
+    assert not p.lines()
 
 
 def test_hints_before_the_answer_are_not_the_answer(w):
