@@ -17,8 +17,11 @@ def threads(p):
     """What /proc says of each thread: [{key: value}]."""
     found = []
     for path in glob.glob("/proc/%d/task/*/status" % p.proc.pid):
-        with open(path) as f:
-            found.append(dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line))
+        try:
+            with open(path) as f:
+                found.append(dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line))
+        except (FileNotFoundError, ProcessLookupError):
+            continue                                        # one that was started for a call has ended
     assert len(found) > 2, "main thread, worker, log writer: %d threads" % len(found)
     return found
 
