@@ -88,6 +88,8 @@ static void on_soon(uv_idle_t *soon)
 
     (void)uv_idle_stop(soon);
     for (size_t i = 0; i < backend->servers_len; i++) {
+        if (backend->servers[i].retired != NULL) /* with what it was given before its heir stood */
+            sp_ldap_conn_flush(backend->servers[i].retired);
         if (backend->servers[i].service != NULL)
             sp_ldap_conn_flush(backend->servers[i].service);
     }

@@ -29,10 +29,12 @@ static const char *hint_of(int result)
     }
 }
 
-/* Busy and unavailable say nothing about the identity; every other refusal does. */
+/* Busy and unavailable say nothing about the identity, nor does want of memory of our own; every
+ * other refusal does. */
 static enum sp_ldap_fault fault_of(int result)
 {
     switch (result) {
+    case LDAP_NO_MEMORY: return SP_LDAP_FAULT_FULL;
     case LDAP_BUSY:
     case LDAP_UNAVAILABLE:
     case LDAP_OTHER:
