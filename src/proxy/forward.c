@@ -215,6 +215,13 @@ static enum sp_err put_response_head(struct sp_exchange *x, const struct sp_http
     return sp_http_write_response(&s->out, &x->response, forward);
 }
 
+/* Why a head could not be passed on: no room of ours, or it is more than is allowed. */
+static enum sp_step head_failed(struct sp_exchange *x, enum sp_err err, const char *too_large)
+{
+    return err == SP_ERR_NOMEM ? fail(x, 503, SP_REASON_OVERLOADED, "out of memory")
+                               : fail(x, 502, SP_REASON_UPSTREAM, too_large);
+}
+
 static enum sp_step switch_protocols(struct sp_exchange *x)
 {
     struct sp_http_forward forward = {.via = x->epoch->snapshot->via,
@@ -249,8 +256,12 @@ static void pass_interim(struct sp_exchange *x)
     bool wanted = x->request.head.minor >= 1 &&
                   (x->response.status != 100 || x->request.expect_continue);
 
-    if (++x->interims > INTERIM_MAX || (wanted && put_response_head(x, &forward) != SP_OK)) {
-        (void)fail(x, 502, SP_REASON_UPSTREAM, "too many interim answers from the server");
+    enum sp_err err = ++x->interims > INTERIM_MAX ? SP_ERR_TOO_LARGE : SP_OK;
+
+    if (err == SP_OK && wanted)
+        err = put_response_head(x, &forward);
+    if (err != SP_OK) {
+        (void)head_failed(x, err, "too many interim answers from the server");
         return;
     }
     sp_buf_consume(&x->upstream->in, x->response.head.size);
@@ -292,6 +303,7 @@ static enum sp_step begin_answer(struct sp_exchange *x)
         .received = (time_t)(sp_clock_wall_ms(sp_loop_clock(s->proxy->loop)) / 1000),
         .minor = (int)x->request.head.minor,
     };
+    enum sp_err err;
 
     if (x->client_wants_close || s->proxy->draining || (framed_by_close && !chunks))
         s->last = true;
@@ -299,8 +311,9 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     forward.keep_alive = !s->last && x->request.head.minor == 0;
     if (x->response.connection_auth)
         upstream->bound = true;
-    if (put_response_head(x, &forward) != SP_OK)
-        return fail(x, 502, SP_REASON_UPSTREAM, "the head of the server's answer is too large");
+    err = put_response_head(x, &forward);
+    if (err != SP_OK)
+        return head_failed(x, err, "the head of the server's answer is too large");
     note_type(x);
     sp_exchange_return_parser(x); /* from here on only values of the answer's head count */
     sp_buf_consume(&upstream->in, x->response.head.size);
