@@ -44,10 +44,11 @@ static const char *entity(uint32_t letter)
 /* Letters that turn the text around or cannot be seen: a name made of them would lie. */
 static bool is_odd(uint32_t letter)
 {
-    return letter < 0x20 || (letter >= 0x7f && letter < 0xa0) ||
-           (letter >= 0x200b && letter <= 0x200f) || (letter >= 0x2028 && letter <= 0x202e) ||
-           (letter >= 0x2060 && letter <= 0x206f) || letter == 0xfeff ||
-           (letter & 0xfffe) == 0xfffe || (letter >= 0xfdd0 && letter <= 0xfdef);
+    return letter < 0x20 || (letter >= 0x7f && letter < 0xa0) || letter == 0xad ||
+           letter == 0x061c || (letter >= 0x200b && letter <= 0x200f) ||
+           (letter >= 0x2028 && letter <= 0x202e) || (letter >= 0x2060 && letter <= 0x206f) ||
+           letter == 0xfeff || (letter & 0xfffe) == 0xfffe ||
+           (letter >= 0xfdd0 && letter <= 0xfdef);
 }
 
 static void put_text(struct sp_html *h, struct sp_span rest)
