@@ -216,10 +216,11 @@ static enum sp_err put_response_head(struct sp_exchange *x, const struct sp_http
 }
 
 /* Why a head could not be passed on: no room of ours, or it is more than is allowed. */
-static enum sp_step head_failed(struct sp_exchange *x, enum sp_err err, const char *too_large)
+static enum sp_step head_failed(struct sp_exchange *x, enum sp_err err)
 {
-    return err == SP_ERR_NOMEM ? fail(x, 503, SP_REASON_OVERLOADED, "out of memory")
-                               : fail(x, 502, SP_REASON_UPSTREAM, too_large);
+    return err == SP_ERR_NOMEM
+               ? fail(x, 503, SP_REASON_OVERLOADED, "out of memory")
+               : fail(x, 502, SP_REASON_UPSTREAM, "the head of the server's answer is too large");
 }
 
 static enum sp_step switch_protocols(struct sp_exchange *x)
@@ -228,6 +229,7 @@ static enum sp_step switch_protocols(struct sp_exchange *x)
                                       .upgrade = true,
                                       .minor = 1,
                                       .proxy_authenticate = x->auth.final_token};
+    enum sp_err err;
 
     if (x->request.head.upgrade.base == NULL)
         return fail(x, 502, SP_REASON_UPSTREAM,
@@ -238,8 +240,9 @@ static enum sp_step switch_protocols(struct sp_exchange *x)
     if (!x->up_done) /* what is left of the body would be taken for the new protocol's bytes */
         return fail(x, 502, SP_REASON_UPSTREAM,
                     "the server switched protocols before it had read the request");
-    if (put_response_head(x, &forward) != SP_OK)
-        return fail(x, 503, SP_REASON_OVERLOADED, "out of memory");
+    err = put_response_head(x, &forward);
+    if (err != SP_OK)
+        return head_failed(x, err);
     sp_buf_consume(&x->upstream->in, x->response.head.size);
     sp_relay_fini(&x->up);
     x->status = 101;
@@ -255,13 +258,16 @@ static void pass_interim(struct sp_exchange *x)
     struct sp_http_forward forward = {.via = x->epoch->snapshot->via, .minor = 1};
     bool wanted = x->request.head.minor >= 1 &&
                   (x->response.status != 100 || x->request.expect_continue);
+    enum sp_err err = SP_OK;
 
-    enum sp_err err = ++x->interims > INTERIM_MAX ? SP_ERR_TOO_LARGE : SP_OK;
-
-    if (err == SP_OK && wanted)
+    if (++x->interims > INTERIM_MAX) {
+        (void)fail(x, 502, SP_REASON_UPSTREAM, "too many interim answers from the server");
+        return;
+    }
+    if (wanted)
         err = put_response_head(x, &forward);
     if (err != SP_OK) {
-        (void)head_failed(x, err, "too many interim answers from the server");
+        (void)head_failed(x, err);
         return;
     }
     sp_buf_consume(&x->upstream->in, x->response.head.size);
@@ -313,7 +319,7 @@ static enum sp_step begin_answer(struct sp_exchange *x)
         upstream->bound = true;
     err = put_response_head(x, &forward);
     if (err != SP_OK)
-        return head_failed(x, err, "the head of the server's answer is too large");
+        return head_failed(x, err);
     note_type(x);
     sp_exchange_return_parser(x); /* from here on only values of the answer's head count */
     sp_buf_consume(&upstream->in, x->response.head.size);
