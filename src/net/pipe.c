@@ -117,8 +117,8 @@ void sp_loop_close_pipes(struct sp_loop *loop)
 
 bool sp_stream_can_splice(const struct sp_stream *from, const struct sp_stream *to)
 {
-    return (from->tls == NULL || sp_tls_can_splice_in(from)) &&
-           (to->tls == NULL || sp_tls_can_splice_out(to));
+    return (from->tls == NULL || sp_tls_kernel_receives(from)) &&
+           (to->tls == NULL || sp_tls_kernel_sends(to));
 }
 
 /* EAGAIN with bytes in the pipe has two readings: the socket is empty, or the pipe is full (it

@@ -275,42 +275,31 @@ static ssize_t send_parts(int fd, const struct iovec *parts, int parts_len)
     return sent;
 }
 
-static size_t total(const struct iovec *parts, int parts_len)
-{
-    size_t len = 0;
-
-    for (int i = 0; i < parts_len; i++)
-        len += parts[i].iov_len;
-    return len;
-}
-
-enum sp_err sp_stream_send(struct sp_stream *st, const struct iovec *parts, int parts_len,
-                           size_t *len_out)
-{
-    ssize_t sent = send_parts(st->fd, parts, parts_len);
-
-    if (sent < 0)
-        return write_failed(st, errno);
-    *len_out = (size_t)sent;
-    if (*len_out < total(parts, parts_len))
-        (void)sp_stream_no_room(st); /* where that fails, the next write says so */
-    return SP_OK;
-}
-
 enum sp_err sp_stream_write(struct sp_stream *stream, const struct iovec *parts, int parts_len,
                             size_t *len_out)
 {
     struct sp_stream *st = check(stream);
+    size_t offered = 0;
+    ssize_t sent;
 
     *len_out = 0;
     if (parts_len > PARTS_MAX)
         parts_len = PARTS_MAX;
-    if (total(parts, parts_len) == 0)
+    for (int i = 0; i < parts_len; i++)
+        offered += parts[i].iov_len;
+    if (offered == 0)
         return SP_OK; /* all of nothing is written */
     if (!st->can_write)
         return SP_ERR_AGAIN;
-    return st->tls != NULL ? sp_tls_write(st, parts, parts_len, len_out)
-                           : sp_stream_send(st, parts, parts_len, len_out);
+    if (st->tls != NULL && !sp_tls_kernel_sends(st))
+        return sp_tls_write(st, parts, parts_len, len_out);
+    sent = send_parts(st->fd, parts, parts_len);
+    if (sent < 0)
+        return write_failed(st, errno);
+    *len_out = (size_t)sent;
+    if (*len_out < offered)
+        (void)sp_stream_no_room(st); /* where that fails, the next write says so */
+    return SP_OK;
 }
 
 enum sp_err sp_stream_shutdown(struct sp_stream *stream)

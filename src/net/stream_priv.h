@@ -53,10 +53,6 @@ enum sp_err sp_stream_ended(struct sp_stream *stream);
  * accepted asks for such edges only from here on: most never need one, and each would wake the loop
  * once in vain when it is new. SP_ERR_IO: the kernel refuses. */
 enum sp_err sp_stream_no_room(struct sp_stream *stream);
-/* Writes to the socket itself, past any TLS that is not the kernel's; results as sp_stream_write.
- */
-enum sp_err sp_stream_send(struct sp_stream *stream, const struct iovec *parts, int parts_len,
-                           size_t *len_out);
 /* Tells the owner soon, if something it wants is possible. */
 void sp_stream_nudge(struct sp_stream *stream);
 
@@ -67,9 +63,10 @@ enum sp_err sp_tls_write(struct sp_stream *stream, const struct iovec *parts, in
                          size_t *len_out);
 enum sp_err sp_tls_shutdown(struct sp_stream *stream);
 void sp_tls_close(struct sp_stream *stream, bool reset);
-/* Has the kernel the keys of this direction, and the library nothing in hand that comes first? */
-bool sp_tls_can_splice_in(const struct sp_stream *stream);
-bool sp_tls_can_splice_out(const struct sp_stream *stream);
+/* Has the kernel the keys of this direction, and the library nothing in hand that comes first? Then
+ * bytes go past the library, which keeps the address of what it could not write. */
+bool sp_tls_kernel_receives(const struct sp_stream *stream);
+bool sp_tls_kernel_sends(const struct sp_stream *stream);
 /* Events of the socket, before the owner hears of them. */
 void sp_tls_on_events(struct sp_stream *stream, uint32_t events);
 /* A record that is not data stopped a splice: let the library have it. */

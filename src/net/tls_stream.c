@@ -187,9 +187,6 @@ enum sp_err sp_tls_write(struct sp_stream *st, const struct iovec *parts, int pa
 
     if (tls->broken || tls->notify_due)
         return SP_ERR_CLOSED;
-    /* The library keeps the address of what it could not write, and looks there again. */
-    if (tls->kernel_sends)
-        return sp_stream_send(st, parts, parts_len, len_out);
     ERR_clear_error();
     while ((piece = next_piece(parts, parts_len, *len_out, copy)).len > 0) {
         size_t sent = 0;
@@ -387,12 +384,12 @@ void sp_tls_close(struct sp_stream *st, bool reset)
     st->tls = NULL;
 }
 
-bool sp_tls_can_splice_in(const struct sp_stream *st)
+bool sp_tls_kernel_receives(const struct sp_stream *st)
 {
     return st->tls->kernel_receives && !st->tls->broken && SSL_has_pending(st->tls->ssl) == 0;
 }
 
-bool sp_tls_can_splice_out(const struct sp_stream *st)
+bool sp_tls_kernel_sends(const struct sp_stream *st)
 {
     return st->tls->kernel_sends && !st->tls->broken && !st->tls->notify_due;
 }

@@ -224,9 +224,7 @@ static void write_from_changing_places(struct door *door)
         memset(place, '!', sizeof(place));
         done += sent;
         if (err == SP_ERR_AGAIN) {
-            side->told = false;
-            sp_stream_want(side->stream, SP_STREAM_WRITE);
-            test_turn_until(side->loop, &side->told);
+            side_wait(side, SP_STREAM_WRITE);
             continue;
         }
         assert_int_equal(err, SP_OK);
@@ -353,15 +351,25 @@ static void everything_taken_arrives_before_the_end(void **state)
 
 /* ---- records that are not data ---- */
 
-static void turn_the_key(struct tls_client *client)
+static void turn_between_two_words(struct tls_client *client, int kind)
 {
     struct door *door = client->owner;
 
     SSL_write(client->ssl, "old", 3);
-    SSL_key_update(client->ssl, SSL_KEY_UPDATE_NOT_REQUESTED);
+    SSL_key_update(client->ssl, kind);
     SSL_write(client->ssl, "new", 3);
-    SSL_read(client->ssl, door->heard, 6);
+    door->heard[6] = (char)SSL_read(client->ssl, door->heard, 6);
     SSL_shutdown(client->ssl);
+}
+
+static void turn_the_key(struct tls_client *client)
+{
+    turn_between_two_words(client, SSL_KEY_UPDATE_NOT_REQUESTED);
+}
+
+static void ask_for_a_new_key(struct tls_client *client)
+{
+    turn_between_two_words(client, SSL_KEY_UPDATE_REQUESTED);
 }
 
 static void a_client_may_turn_its_key(void **state)
@@ -381,17 +389,6 @@ static void a_client_may_turn_its_key(void **state)
     assert_int_equal(len, 0);
     assert_memory_equal(door.heard, "answer", 6);
     door_close(&door);
-}
-
-static void ask_for_a_new_key(struct tls_client *client)
-{
-    struct door *door = client->owner;
-
-    SSL_write(client->ssl, "old", 3);
-    SSL_key_update(client->ssl, SSL_KEY_UPDATE_REQUESTED);
-    SSL_write(client->ssl, "new", 3);
-    door->heard[6] = (char)SSL_read(client->ssl, door->heard, 6);
-    SSL_shutdown(client->ssl);
 }
 
 /* Where the kernel has our key it keeps it for good: nothing that the client could not read is sent

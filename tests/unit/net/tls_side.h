@@ -91,6 +91,14 @@ static inline void side_close(struct side *side)
     SSL_SESSION_free(side->client.session);
 }
 
+/* Turns until the stream may be read or written again. */
+static inline void side_wait(struct side *side, unsigned what)
+{
+    side->told = false;
+    sp_stream_want(side->stream, what);
+    test_turn_until(side->loop, &side->told);
+}
+
 static inline enum sp_err side_read(struct side *side, char *into, size_t room, size_t *len_out)
 {
     for (;;) {
@@ -98,9 +106,7 @@ static inline enum sp_err side_read(struct side *side, char *into, size_t room, 
 
         if (err != SP_ERR_AGAIN)
             return err;
-        side->told = false;
-        sp_stream_want(side->stream, SP_STREAM_READ);
-        test_turn_until(side->loop, &side->told);
+        side_wait(side, SP_STREAM_READ);
     }
 }
 
@@ -115,9 +121,7 @@ static inline void side_write(struct side *side, const char *bytes, size_t len)
         enum sp_err err = sp_stream_write(side->stream, parts, 3, &sent);
 
         if (err == SP_ERR_AGAIN) {
-            side->told = false;
-            sp_stream_want(side->stream, SP_STREAM_WRITE);
-            test_turn_until(side->loop, &side->told);
+            side_wait(side, SP_STREAM_WRITE);
             continue;
         }
         assert_int_equal(err, SP_OK);
