@@ -8,6 +8,7 @@
 #include "util/span.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -145,8 +146,8 @@ static enum sp_exit hear(const struct sp_app_question *q, const char *path, int 
     heard = hear_line(fd, &in, &taken, &line);
     if (heard == HEARD_LINE) {
         well = sp_span_eq(line, sp_span_of(SP_ADMIN_OK, sizeof SP_ADMIN_OK - 2));
-        if (q->endless && well && !set_patience(fd, SO_RCVTIMEO, 0))
-            taking = false;
+        if (q->endless && well)
+            taking = set_patience(fd, SO_RCVTIMEO, 0);
         while (taking && (heard = hear_line(fd, &in, &taken, &line)) == HEARD_LINE)
             taking = well ? q->said(q->owner, line) : complain(NULL, line);
         if (heard == HEARD_BROKEN && (well || errno != ECONNRESET)) /* a no may come unasked */
@@ -163,6 +164,22 @@ static enum sp_exit hear(const struct sp_app_question *q, const char *path, int 
 
 /* ---- the question ---- */
 
+/* Every line that was told is flushed by then. */
+static void end_well(int signal_number)
+{
+    (void)signal_number;
+    _exit(SP_EXIT_WELL);
+}
+
+/* Whoever has seen enough of what has no end interrupts it. Also where a shell's "&" left that to
+ * be ignored: there is no other end to ask for. */
+static bool end_when_interrupted(void)
+{
+    const struct sigaction action = {.sa_handler = end_well};
+
+    return sigaction(SIGINT, &action, NULL) == 0 && sigaction(SIGTERM, &action, NULL) == 0;
+}
+
 static enum sp_exit ask_at(const struct sp_app_question *q, const char *path, const char *line)
 {
     enum sp_exit status = SP_EXIT_UNWELL;
@@ -170,7 +187,8 @@ static enum sp_exit ask_at(const struct sp_app_question *q, const char *path, co
 
     if (fd < 0)
         return SP_EXIT_UNWELL;
-    if (send_line(fd, line) || errno == EPIPE) /* whoever is turned away is told why */
+    if ((!q->endless || end_when_interrupted()) &&
+        (send_line(fd, line) || errno == EPIPE)) /* whoever is turned away is told why */
         status = hear(q, path, fd);
     else
         fprintf(stderr, "sallyport %s: %s: %s\n", q->command, path, strerror(errno));

@@ -19,7 +19,8 @@ struct sp_app_question {
 };
 
 /* WELL: the answer was good, and taken whole. USAGE: the words cannot be asked. What went wrong has
- * been told on standard error. */
+ * been told on standard error. An endless one ends the process as WELL when it is interrupted
+ * (SIGINT, SIGTERM). */
 enum sp_exit sp_app_ask(const struct sp_app_question *question);
 
 #endif

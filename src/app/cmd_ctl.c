@@ -87,15 +87,14 @@ const struct sp_app_command sp_cmd_ctl = {
     .name = "ctl",
     .summary = "Ask or tell the running proxy",
     .usage = "[-c FILE] [--socket PATH] stats | sessions [--json] | flush [USER] | trace [--json] "
-             "USER|CLIENT | "
-             "reload | drain",
+             "USER|CLIENT | reload | drain",
     .help =
         "  stats          every counter\n"
         "  sessions       who is connected, how and for what, now; --json: an object a line\n"
         "  flush [USER]   forget a user's verdicts and groups and lift a block; without USER,\n"
         "                 everybody's\n"
         "  trace WHO      what is decided about a user, or a client's address, as it happens,\n"
-        "                 leg by leg, until interrupted; --json: an object a line\n"
+        "                 leg by leg, until interrupted (then status 0); --json: an object a line\n"
         "  reload         read the configuration anew; when something is wrong, nothing changes\n"
         "  drain          accept nothing new, let requests and tunnels finish, end\n"
         "\nThe control socket (admin.socket) answers root and the user that sallyport runs as. Of\n"

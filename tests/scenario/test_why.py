@@ -238,17 +238,13 @@ def test_a_tunnel_is_told_when_it_begins(w):
         assert (one["method"], one["status"], one["target"]) == ("CONNECT", 200, "origin.corp.test:443"), one
 
 
-def hear_interrupt():
-    signal.signal(signal.SIGINT, signal.SIG_DFL)           # a shell's "&" leaves it ignored
-
-
 class Trace:
     """`sallyport ctl trace` under way."""
 
     def __init__(self, w, p, *words):
         before = p.errors().count("command=trace")
         self.popen = subprocess.Popen([w.binary, "ctl", "-c", p.path, "trace", *words], env=w.environment(), stdout=subprocess.PIPE,
-                                      preexec_fn=hear_interrupt)
+                                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))    # as a shell's "&" leaves it
         os.set_blocking(self.popen.stdout.fileno(), False)
         self.said = b""
         wait_until("the trace is taken up", lambda: p.errors().count("command=trace") > before)
@@ -266,9 +262,14 @@ class Trace:
         return self
 
     def __exit__(self, *what):
-        self.popen.send_signal(signal.SIGINT)
-        self.popen.wait(10)
+        self.end(signal.SIGINT)
+
+    def end(self, number):
+        """Its exit status."""
+        self.popen.send_signal(number)
+        status = self.popen.wait(10)
         self.popen.stdout.close()
+        return status
 
 
 def test_ctl_trace_shows_a_chain_as_it_happens(w):
@@ -301,6 +302,13 @@ def test_ctl_trace_for_people_and_its_end_with_the_proxy(w):
         no_secret(w, "\n".join(t.lines()))
         p.stop()
         assert t.popen.wait(10) == 1
+
+
+def test_an_interrupted_trace_ends_well(w):
+    p = w.start()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        t = Trace(w, p, "alice")
+        assert t.end(number) == 0, number
 
 
 def test_only_so_many_trace_at_once(w):
