@@ -2,6 +2,8 @@
  * cannot be made out. Nothing here knows what a command does. */
 #include "app/command.h"
 
+#include "util/span.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -18,10 +20,16 @@ const struct sp_app_command *sp_app_command_find(const char *name)
     return NULL;
 }
 
+static void print_usage(FILE *to, const struct sp_app_command *command)
+{
+    fprintf(to, "usage: sallyport %s%s%s\n", command->name, command->usage[0] != '\0' ? " " : "",
+            command->usage);
+}
+
 void sp_app_command_describe(const struct sp_app_command *command)
 {
-    printf("usage: sallyport %s%s%s\n\n%s.\n", command->name, command->usage[0] != '\0' ? " " : "",
-           command->usage, command->summary);
+    print_usage(stdout, command);
+    printf("\n%s.\n", command->summary);
     if (!command->no_config)
         printf("\n  -c FILE   the configuration (default: %s)\n", SP_APP_CONFIG_DEFAULT);
     if (command->help != NULL)
@@ -30,12 +38,12 @@ void sp_app_command_describe(const struct sp_app_command *command)
 
 /* Where the command's own flag stands in its table, and what it was given among the values;
  * SP_APP_FLAGS_MAX: no such flag. */
-static size_t find_flag(const struct sp_app_command *command, const char *name)
+static size_t find_flag(const struct sp_app_command *command, struct sp_span name)
 {
     for (size_t i = 0; command->flags != NULL && i < SP_APP_FLAGS_MAX; i++) {
         if (command->flags[i].name == NULL)
             break;
-        if (strcmp(command->flags[i].name, name) == 0)
+        if (sp_span_eq(sp_span_cstr(command->flags[i].name), name))
             return i;
     }
     return SP_APP_FLAGS_MAX;
@@ -43,7 +51,7 @@ static size_t find_flag(const struct sp_app_command *command, const char *name)
 
 const char *sp_app_args_get(const struct sp_app_args *args, const char *flag)
 {
-    size_t at = find_flag(args->command, flag);
+    size_t at = find_flag(args->command, sp_span_cstr(flag));
 
     return at < SP_APP_FLAGS_MAX ? args->values[at] : NULL;
 }
@@ -56,28 +64,49 @@ bool sp_app_args_has(const struct sp_app_args *args, const char *flag)
 static enum sp_exit usage_fault(const struct sp_app_command *command, const char *what,
                                 const char *word)
 {
-    fprintf(stderr, "sallyport %s: %s%s\nusage: sallyport %s %s\n", command->name, what, word,
-            command->name, command->usage);
+    fprintf(stderr, "sallyport %s: %s%s\n", command->name, what, word);
+    print_usage(stderr, command);
     return SP_EXIT_USAGE;
 }
 
-/* Takes the flag at argv[*at], and the word behind it where it takes one. */
+/* As people write them: -c FILE, -cFILE, --flag VALUE, --flag=VALUE. *joined_out is NULL where no
+ * value is joined to the name. */
+static struct sp_span name_of(const char *word, const char **joined_out)
+{
+    struct sp_span name = sp_span_cstr(word);
+    const char *value = NULL;
+
+    if (word[1] == '-')
+        value = strchr(word, '=');
+    else if (word[2] != '\0')
+        value = word + 2;
+    if (value != NULL) {
+        name.len = (size_t)(value - word);
+        value += *value == '=' && word[1] == '-';
+    }
+    *joined_out = value;
+    return name;
+}
+
+/* Takes the flag at argv[*at], and its value where it takes one: joined, or the word behind it. */
 static enum sp_exit take_flag(struct sp_app_args *args, int argc, char **argv, int *at)
 {
     const struct sp_app_command *command = args->command;
-    const char *flag = argv[*at];
-    bool is_config = strcmp(flag, "-c") == 0 && !command->no_config;
-    size_t own = find_flag(command, flag);
+    const char *joined;
+    struct sp_span name = name_of(argv[*at], &joined);
+    bool is_config = sp_span_eq(name, SP_SPAN_LIT("-c")) && !command->no_config;
+    size_t own = find_flag(command, name);
 
     if (!is_config && own == SP_APP_FLAGS_MAX)
-        return usage_fault(command, "there is no flag ", flag);
+        return usage_fault(command, "there is no flag ", argv[*at]);
     if (!is_config && !command->flags[own].takes_value) {
         args->values[own] = "";
-        return SP_EXIT_WELL;
+        return joined == NULL ? SP_EXIT_WELL
+                              : usage_fault(command, "it takes no value: ", argv[*at]);
     }
-    if (*at + 1 == argc)
-        return usage_fault(command, "a value must follow ", flag);
-    *(is_config ? &args->config : &args->values[own]) = argv[++*at];
+    if (joined == NULL && *at + 1 == argc)
+        return usage_fault(command, "a value must follow ", argv[*at]);
+    *(is_config ? &args->config : &args->values[own]) = joined != NULL ? joined : argv[++*at];
     return SP_EXIT_WELL;
 }
 

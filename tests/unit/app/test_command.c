@@ -10,42 +10,43 @@
 #include "config/config_priv.h"
 #include "util/span.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What the last command said on standard output, and how it ended. */
+/* What the last command said on standard output and on standard error. */
 static char said[8192];
+static char complained[8192];
 
-static void take_words(int from)
+static void take_words(int from, char *out)
 {
-    ssize_t len = pread(from, said, sizeof(said) - 1, 0);
+    ssize_t len = pread(from, out, sizeof(said) - 1, 0);
 
     assert_true(len >= 0 && (size_t)len < sizeof(said) - 1);
-    said[len] = '\0';
+    out[len] = '\0';
 }
 
 static enum sp_exit run_quietly(int argc, char **argv)
 {
     int out = dup(STDOUT_FILENO), err = dup(STDERR_FILENO);
-    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    int complaints = memfd_create("complained", MFD_CLOEXEC);
     int words = memfd_create("said", MFD_CLOEXEC);
     enum sp_exit status;
 
-    assert_true(out >= 0 && err >= 0 && null >= 0 && words >= 0);
+    assert_true(out >= 0 && err >= 0 && complaints >= 0 && words >= 0);
     fflush(NULL);
     dup2(words, STDOUT_FILENO);
-    dup2(null, STDERR_FILENO);
+    dup2(complaints, STDERR_FILENO);
     status = sp_app_main(argc, argv);
     fflush(NULL);
     dup2(out, STDOUT_FILENO);
     dup2(err, STDERR_FILENO);
-    take_words(words);
+    take_words(words, said);
+    take_words(complaints, complained);
     close(out);
     close(err);
-    close(null);
+    close(complaints);
     close(words);
     return status;
 }
@@ -181,6 +182,45 @@ static void a_flag_takes_a_word_only_where_its_table_says_so(void **state)
     assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"--backend"}), SP_EXIT_USAGE);
 }
 
+static void a_value_may_be_joined_to_its_flag(void **state)
+{
+    static const struct sp_app_flag flags[] = {
+        {"--json", false}, {"--backend", true}, {NULL, false}};
+    static const struct sp_app_command command = {
+        .name = "probe", .usage = "", .flags = flags, .operands_max = 1, .run = run_nothing};
+    struct sp_app_args args = {.command = &command};
+
+    (void)state;
+    assert_int_equal(sp_app_args_take(&args, 3, (char *[]){"-ca=b.conf", "--backend=x=y", "alice"}),
+                     SP_EXIT_WELL);
+    assert_string_equal(args.config, "a=b.conf");
+    assert_string_equal(sp_app_args_get(&args, "--backend"), "x=y");
+    assert_string_equal(args.operands[0], "alice");
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"--backend="}), SP_EXIT_WELL);
+    assert_string_equal(sp_app_args_get(&args, "--backend"), "");
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"--json=yes"}), SP_EXIT_USAGE);
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"--backendx"}), SP_EXIT_USAGE);
+    args = (struct sp_app_args){.command = &command};
+    assert_int_equal(sp_app_args_take(&args, 1, (char *[]){"-json"}), SP_EXIT_USAGE);
+    assert_int_equal(RUN("check", "-c/nonexistent/x.conf"), SP_EXIT_UNWELL);
+    assert_int_equal(RUN("-c/nonexistent/x.conf"), SP_EXIT_UNWELL); /* run */
+}
+
+static void no_usage_line_ends_in_a_blank(void **state)
+{
+    (void)state;
+    for (size_t i = 0; sp_app_commands[i] != NULL; i++) {
+        char *name = (char *)(uintptr_t)sp_app_commands[i]->name;
+
+        assert_int_equal(RUN(name, "--bogus"), SP_EXIT_USAGE);
+        assert_non_null(strstr(complained, "\nusage: sallyport "));
+        assert_null(strstr(complained, " \n"));
+    }
+}
+
 static void a_configuration_that_is_not_there_is_not_well(void **state)
 {
     (void)state;
@@ -216,6 +256,8 @@ int main(void)
         cmocka_unit_test(the_list_of_commands_names_each_with_its_summary),
         cmocka_unit_test(ctl_takes_the_words_that_its_help_tells),
         cmocka_unit_test(a_flag_takes_a_word_only_where_its_table_says_so),
+        cmocka_unit_test(a_value_may_be_joined_to_its_flag),
+        cmocka_unit_test(no_usage_line_ends_in_a_blank),
         cmocka_unit_test(a_configuration_that_is_not_there_is_not_well),
         cmocka_unit_test(every_default_of_every_section_is_valid),
     };
