@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 /* The words that tell of it, if it could not be done: the proxy serves all the same. */
 static void confine(const struct sp_app_options *options)
@@ -27,6 +28,30 @@ static void confine(const struct sp_app_options *options)
                        strerror(errno));
 }
 
+/* What serving opens, as measured: the main loop, admin and the log; and for each worker its loop,
+ * and enough to serve one client of it with. */
+#define FILES_OF_SERVER 16u
+#define FILES_OF_WORKER 10u
+
+/* A loop that gets no descriptors could not even say so. */
+static bool has_files(unsigned workers)
+{
+    unsigned wanted = FILES_OF_SERVER + workers * FILES_OF_WORKER;
+    unsigned left = sp_process_files_left(wanted);
+    struct rlimit limit;
+
+    if (left == wanted || getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return true;
+    fprintf(stderr,
+            "sallyport: the limit of open files is %llu; %u %s these listeners need %llu at "
+            "the very least, and then two for each connection: raise it (LimitNOFILE in the unit, "
+            "ulimit -n in a shell)%s\n",
+            (unsigned long long)limit.rlim_cur, workers, workers == 1 ? "worker on" : "workers on",
+            (unsigned long long)limit.rlim_cur + wanted - left,
+            workers > 1 ? ", or set fewer workers" : "");
+    return false;
+}
+
 /* All is read, bound and written; become nobody in particular, and serve. */
 static bool serve(struct sp_app_loader *loader, struct sp_config *config,
                   struct sp_proxy_snapshot **snapshot, struct sp_app_sockets *sockets)
@@ -36,6 +61,8 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
     const char *failed;
     bool well;
 
+    if (!has_files(sp_server_workers(options)))
+        return false;
     sp_server_signals_hold();
     if (sp_process_write_pid(options->pid_file) != SP_OK) {
         fprintf(stderr, "sallyport: the pid file %s cannot be written: %s\n", options->pid_file,

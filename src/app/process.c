@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -57,6 +58,21 @@ unsigned sp_process_cpus(void)
         return (unsigned)CPU_COUNT(&set);
     n = sysconf(_SC_NPROCESSORS_ONLN); /* more CPUs than the set has bits */
     return n > 0 ? (unsigned)n : 1;
+}
+
+unsigned sp_process_files_left(unsigned wanted)
+{
+    int *fds = calloc(wanted, sizeof(*fds));
+    unsigned left = 0;
+
+    if (fds == NULL)
+        return wanted; /* what follows will tell */
+    while (left < wanted && (fds[left] = eventfd(0, EFD_CLOEXEC)) >= 0)
+        left++;
+    for (unsigned i = 0; i < left; i++)
+        (void)close(fds[i]);
+    free(fds);
+    return left;
 }
 
 /* Real, effective and saved ids, groups, capabilities and their bounding set, in the one order that

@@ -12,6 +12,8 @@
 void sp_process_prepare(void);
 /* CPUs that this process may run on; at least 1. */
 unsigned sp_process_cpus(void);
+/* How many of so many descriptors could be opened now, besides those that are. */
+unsigned sp_process_files_left(unsigned wanted);
 /* Become `user` with its groups; "" stays. Whoever is then not root has no capability left. Either
  * way no program started from here can gain privileges. SP_ERR_NOT_FOUND, SP_ERR_IO: told on
  * standard error. */

@@ -13,6 +13,10 @@
 #define COMPUTING_MIN 2u /* threads: one long job shall not hold all others up */
 #define WAITERS       16 /* threads: as many dials as four servers that hang may have */
 
+#define NO_MEANS                                                                                  \
+    "no memory, or no threads: look at what the unit allows (MemoryMax, TasksMax), or set fewer " \
+    "workers"
+
 static const char *const state_names[] = {"starting", "serving", "reloading", "draining", "ended"};
 
 /* may_enter[from][to] */
@@ -217,16 +221,24 @@ static void take_down(struct sp_server *server)
     sp_config_words_unref(&server->started);
 }
 
+/* NULL: all of it stands. Else why not, and what to do. */
+static const char *start(struct sp_server *server, struct sp_app_sockets *sockets)
+{
+    if (sp_server_signals_open(server) != SP_OK || sp_server_vitals_open(server) != SP_OK)
+        return NO_MEANS;
+    if (sp_server_control_open(server) != SP_OK)
+        return "an admin socket or address cannot be opened: the line before says why";
+    return start_workers(server, sockets) == SP_OK ? NULL : NO_MEANS;
+}
+
 /* The loop runs even if not all could be started: those that were have to end on it. */
 static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
 {
-    bool well = sp_server_signals_open(server) == SP_OK && sp_server_vitals_open(server) == SP_OK &&
-                sp_server_control_open(server) == SP_OK && start_workers(server, sockets) == SP_OK;
+    const char *why = start(server, sockets);
 
-    if (!well) {
+    if (why != NULL) {
         server->failed = true;
-        sp_log_error(&server->log, "event=start_failed detail=\"no memory, no threads, or an "
-                                   "admin socket or address that cannot be opened\"");
+        sp_log_error(&server->log, "event=start_failed detail=\"%s\"", why);
         if (server->workers_len > 0)
             sp_server_drain(server);
         else
@@ -258,7 +270,7 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot **snap
         sp_log_info(&server.log, "event=ended well=%s", server.failed ? "false" : "true");
     } else {
         server.failed = true;
-        sp_log_error(&server.log, "event=start_failed detail=\"no memory, or no threads\"");
+        sp_log_error(&server.log, "event=start_failed detail=\"" NO_MEANS "\"");
     }
     take_down(&server);
     return !server.failed;

@@ -5,7 +5,7 @@ import re
 
 from common import ALICE, ask, challenged, passed
 from sp_rig.procs import RigError
-from sp_rig.proxy import Raw
+from sp_rig.proxy import Raw, command
 
 
 def check(w, config, *wanted, status=1):
@@ -332,3 +332,11 @@ def test_a_start_that_fails_says_where_it_is_told(w):
     os.mkdir(config.admin["socket"])
     code, out, err = w.command("run", "-c", config.write())
     assert code == 1 and config.log["error"] in err, err
+
+
+def test_too_few_open_files_are_told_with_the_limit_that_would_do(w):
+    config = w.config()
+    words = ["run", "-c", config.write()]
+    for limit in (8, 20):                                   # of 8 not even the loop's library could say so
+        code, out, err = command("/bin/sh", ["-c", 'ulimit -n %d; exec "$@"' % limit, "sh", w.binary] + words, w.environment(), b"", 60 * w.patience)
+        assert code == 1 and re.search(r"the limit of open files is %d; .* need (\d+) .*LimitNOFILE" % limit, err), (code, out, err)
