@@ -147,11 +147,19 @@ static bool take_kept(struct sp_auth_engine *engine, struct sp_basic_walk *w,
     return true;
 }
 
+/* Where no backend can know such a name, none was asked, and nothing was kept. */
+static enum sp_auth_how how_refused(const struct sp_basic_walk *w)
+{
+    if (w->asked)
+        return SP_HOW_DIRECTORY;
+    return w->age_ms != SP_AGE_UNKNOWN ? SP_HOW_CACHE : SP_HOW_NONE;
+}
+
 /* Everybody has been asked, and nobody knows the user. */
 static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outcome)
 {
     *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNKNOWN_USER,
-                                   .how = w->asked ? SP_HOW_DIRECTORY : SP_HOW_CACHE,
+                                   .how = how_refused(w),
                                    .age_ms = w->age_ms,
                                    .reason = "unknown user"};
     if (w->skipped)
@@ -164,7 +172,7 @@ static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outco
 static void count_cached(struct sp_auth_engine *engine, const struct sp_basic_walk *w,
                          const struct sp_outcome *outcome)
 {
-    if (!w->asked && outcome->verdict != SP_VERDICT_UNAVAILABLE)
+    if (!w->asked && outcome->how == SP_HOW_CACHE)
         sp_stats_add(engine->stats,
                      outcome->verdict == SP_VERDICT_ALLOW ? SP_STAT_CACHE_HIT
                                                           : SP_STAT_CACHE_NEGATIVE_HIT,

@@ -322,6 +322,26 @@ static void unknown_everywhere_is_407(void **state)
     close_all(&conn);
 }
 
+static void of_a_name_that_no_backend_can_know_nothing_is_kept(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(ONE);
+    for (int i = 0; i < 2; i++) {
+        r = rig_ask(&rig, &conn, rig_basic("OTHER\\alice", "secret"));
+        assert_int_equal(r.state, SP_AUTH_CHALLENGE);
+        assert_int_equal(r.how, SP_HOW_NONE);
+    }
+    assert_int_equal(dir->started, 0);
+    assert_int_equal(sp_stats_sum(SP_STAT_CACHE_NEGATIVE_HIT), 0);
+    (void)rig_ask(&rig, &conn, rig_basic("nobody", "x"));
+    assert_int_equal(rig_ask(&rig, &conn, rig_basic("nobody", "x")).how, SP_HOW_CACHE);
+    assert_int_equal(sp_stats_sum(SP_STAT_CACHE_NEGATIVE_HIT), 1);
+    close_all(&conn);
+}
+
 /* ---- time ---- */
 
 static void past_refresh_a_verdict_is_renewed_in_the_background(void **state)
@@ -839,6 +859,7 @@ int main(void)
         cmocka_unit_test(a_wrong_password_ends_the_search),
         cmocka_unit_test(a_silent_backend_is_skipped_and_unknown_elsewhere_is_503),
         cmocka_unit_test(unknown_everywhere_is_407),
+        cmocka_unit_test(of_a_name_that_no_backend_can_know_nothing_is_kept),
         cmocka_unit_test(past_refresh_a_verdict_is_renewed_in_the_background),
         cmocka_unit_test(a_renewal_that_is_refused_ends_the_entry),
         cmocka_unit_test(grace_serves_only_while_no_directory_answers),
