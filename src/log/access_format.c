@@ -343,12 +343,16 @@ static char *put_right(char *at, uint64_t value, size_t width)
     return put(at, digits, len);
 }
 
-/* time elapsed remotehost code/status bytes method URL rfc931 peerstatus/peerhost type */
+/* time elapsed remotehost code/status bytes method URL rfc931 peerstatus/peerhost type
+ * The time is that of the end, as Squid's is: what reads it takes the beginning for time less
+ * elapsed. */
 static char *format_squid(char *at, const struct sp_access_record *r)
 {
-    at = put_right(at, r->ts_ms / 1000, 9);
+    uint64_t end_ms = r->ts_ms + r->ms;
+
+    at = put_right(at, end_ms / 1000, 9);
     *at++ = '.';
-    at = put_padded(at, (unsigned)(r->ts_ms % 1000), 3);
+    at = put_padded(at, (unsigned)(end_ms % 1000), 3);
     *at++ = ' ';
     at = put_right(at, r->ms, 6);
     *at++ = ' ';

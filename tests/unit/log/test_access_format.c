@@ -112,14 +112,15 @@ static void squid_lines_have_ten_fields(void **state)
     (void)state;
     record.bytes_out = 512;
     assert_line(SP_LOG_SQUID, &record,
-                "1763985600.007     12 10.0.0.1 TCP_MISS/200 512 GET http://www.test/a?b=c alice "
+                "1763985600.019     12 10.0.0.1 TCP_MISS/200 512 GET http://www.test/a?b=c alice "
                 "HIER_DIRECT/203.0.113.7 text/html;%20charset=utf-8\n");
+    record.ms = 1234567; /* a tunnel: told when it has ended */
     record.method = SP_SPAN_LIT("CONNECT");
     record.user = SP_SPAN_LIT("a b\n");
     record.target = SP_SPAN_LIT("www.test:443");
     record.type = SP_SPAN_NONE;
     assert_line(SP_LOG_SQUID, &record,
-                "1763985600.007     12 10.0.0.1 TCP_TUNNEL/200 512 CONNECT www.test:443 a%20b%0a "
+                "1763986834.574 1234567 10.0.0.1 TCP_TUNNEL/200 512 CONNECT www.test:443 a%20b%0a "
                 "HIER_DIRECT/203.0.113.7 -\n");
 }
 
