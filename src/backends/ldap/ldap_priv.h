@@ -4,7 +4,7 @@
  *   backend   servers, the clock, the logins that are answered   ldap_backend.c
  *   server    its connections, who waits for one, is it well?    ldap_server.c, ldap_breaker.c,
  *                                                                ldap_renew.c
- *   conn      one wire on the loop, what is in flight on it      ldap_conn.c
+ *   conn      one wire on the loop, what is in flight on it      ldap_conn.c, ldap_conn_dial.c
  *   login     one question: find, bind, groups                   ldap_login*.c, ldap_groups.c
  *
  * Who calls whom: a login submits itself to a server; the server gives it a conn; the conn delivers
