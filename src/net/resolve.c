@@ -1,21 +1,17 @@
-/* Names to addresses: c-ares on the loop's own epoll set and timers, behind a table of answers.
- * Called by the dialler on the loop's thread. c-ares reads /etc/hosts itself, at each question that
- * is not answered from the table: a small local file, the one thing here that touches a disk. */
+/* Names to addresses: questions to c-ares (resolve_channel.c), behind a table of answers
+ * (resolve_table.c). Called by the dialler on the loop's thread. c-ares reads /etc/hosts itself, at
+ * each question that is not answered from the table: a small local file, the one thing here that
+ * touches a disk. */
+#include "net/resolve_channel_priv.h"
 #include "net/resolve_priv.h"
 
 #include "util/span.h"
 
 #include <ares.h>
-#include <arpa/inet.h>
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 
-/* What c-ares does: each server is asked for 2.5 s, then all once more for 5 s. */
-#define TRY_MS 2500
-#define TRIES  2
 /* For whoever waits, however many servers and search domains there are. */
 #define DEADLINE_MS 15000
 
@@ -24,27 +20,13 @@
 #define NEGATIVE_MS 10000u
 #define HOSTS_MS    30000u
 
-#define WATCH_AGAIN_MS 100 /* when a socket of c-ares could not be watched */
-
-/* One of the few sockets that c-ares has open. Owned by the resolver's list. */
-struct dns_socket {
-    struct sp_list link;
-    struct sp_watch watch;
-    struct sp_doomed doomed;
-    struct sp_resolver *resolver;
-    int fd;
-};
-
 struct sp_resolver {
     struct sp_loop *loop;
-    ares_channel channel;
+    struct sp_resolve_channel channel;
     struct sp_resolve_table table;
-    struct sp_list sockets;
-    struct sp_timer retry; /* c-ares' own deadlines */
-    unsigned asked;        /* questions that c-ares is at */
-    bool blind;            /* a socket of c-ares is not watched, for want of memory */
-    bool asking;           /* inside ares_getaddrinfo: an answer now is from a file */
-    bool closing;          /* inside ares_destroy */
+    unsigned asked; /* questions that c-ares is at */
+    bool asking;    /* inside ares_getaddrinfo: an answer now is from a file */
+    bool closing;   /* inside ares_destroy */
     struct sp_doomed doomed;
 };
 
@@ -240,126 +222,6 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         ares_freeaddrinfo(info);
 }
 
-/* ---- c-ares on the loop ---- */
-
-static void retry_set(struct sp_resolver *resolver)
-{
-    struct timeval wait;
-    uint64_t wait_ms;
-
-    if (ares_timeout(resolver->channel, NULL, &wait) == NULL) {
-        sp_timer_stop(&resolver->retry);
-        return;
-    }
-    wait_ms = (uint64_t)wait.tv_sec * 1000u + (uint64_t)wait.tv_usec / 1000u;
-    if (resolver->blind && wait_ms > WATCH_AGAIN_MS)
-        wait_ms = WATCH_AGAIN_MS;
-    sp_timer_start(resolver->loop, &resolver->retry, wait_ms);
-}
-
-static void on_dns_events(struct sp_watch *watch, uint32_t events)
-{
-    struct dns_socket *sock = sp_container_of(watch, struct dns_socket, watch);
-    struct sp_resolver *resolver = sock->resolver;
-    bool in = (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
-    bool out = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-
-    ares_process_fd(resolver->channel, in ? sock->fd : ARES_SOCKET_BAD,
-                    out ? sock->fd : ARES_SOCKET_BAD);
-    retry_set(resolver);
-}
-
-static void on_socket_doomed(struct sp_doomed *doomed)
-{
-    free(sp_container_of(doomed, struct dns_socket, doomed));
-}
-
-static struct dns_socket *socket_find(struct sp_resolver *resolver, int fd)
-{
-    struct sp_list *link;
-
-    SP_LIST_EACH (link, &resolver->sockets) {
-        struct dns_socket *sock = sp_container_of(link, struct dns_socket, link);
-
-        if (sock->fd == fd)
-            return sock;
-    }
-    return NULL;
-}
-
-static void socket_drop(struct dns_socket *sock)
-{
-    sp_loop_unwatch(sock->resolver->loop, sock->fd);
-    sock->watch.on_events = NULL;
-    sp_list_remove(&sock->link);
-    sp_loop_doom(sock->resolver->loop, &sock->doomed);
-}
-
-/* A socket that cannot be watched is tried again soon. c-ares keeps it as long as any question is
- * open, and under load one always is: nobody would hear another answer. */
-static void socket_add(struct sp_resolver *resolver, int fd, uint32_t events)
-{
-    struct dns_socket *sock = calloc(1, sizeof(*sock));
-
-    if (sock == NULL) {
-        resolver->blind = true;
-        return;
-    }
-    sock->fd = fd;
-    sock->resolver = resolver;
-    sock->watch.on_events = on_dns_events;
-    sock->doomed.release = on_socket_doomed;
-    sp_list_push(&resolver->sockets, &sock->link);
-    if (sp_loop_watch(resolver->loop, fd, events, &sock->watch) != SP_OK) {
-        resolver->blind = true;
-        socket_drop(sock);
-    }
-}
-
-/* Level-triggered, unlike the streams: c-ares does not promise to read until EAGAIN. */
-static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
-{
-    struct sp_resolver *resolver = arg;
-    struct dns_socket *sock = socket_find(resolver, fd);
-    uint32_t events = (readable ? (uint32_t)EPOLLIN : 0) | (writable ? (uint32_t)EPOLLOUT : 0);
-
-    if (events == 0) {
-        if (sock != NULL)
-            socket_drop(sock);
-    } else if (sock == NULL) {
-        socket_add(resolver, fd, events);
-    } else if (sp_loop_rewatch(resolver->loop, fd, events, &sock->watch) != SP_OK) {
-        resolver->blind = true;
-        socket_drop(sock);
-    }
-}
-
-/* Those that c-ares waits for and we do not. */
-static void watch_again(struct sp_resolver *resolver)
-{
-    ares_socket_t fds[ARES_GETSOCK_MAXNUM];
-    unsigned waits = (unsigned)ares_getsock(resolver->channel, fds, ARES_GETSOCK_MAXNUM);
-
-    resolver->blind = false;
-    for (int i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-        bool in = (waits >> i & 1) != 0; /* the library's own macros shift into the sign */
-        bool out = (waits >> (i + ARES_GETSOCK_MAXNUM) & 1) != 0;
-
-        if (in || out)
-            on_socket_state(resolver, fds[i], in, out);
-    }
-}
-
-static void on_retry(struct sp_timer *timer)
-{
-    struct sp_resolver *resolver = sp_container_of(timer, struct sp_resolver, retry);
-
-    if (resolver->blind)
-        watch_again(resolver);
-    ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    retry_set(resolver);
-}
-
 /* ---- questions ---- */
 
 static bool is_localhost(struct sp_span host)
@@ -415,9 +277,9 @@ static void entry_ask(struct sp_resolve_entry *entry)
     sp_timer_start(resolver->loop, &entry->deadline, DEADLINE_MS);
     resolver->asked++;
     resolver->asking = true;
-    ares_getaddrinfo(resolver->channel, entry->name, NULL, &hints, on_answer, entry);
+    ares_getaddrinfo(resolver->channel.ares, entry->name, NULL, &hints, on_answer, entry);
     resolver->asking = false;
-    retry_set(resolver);
+    sp_resolve_channel_wake(&resolver->channel);
 }
 
 static enum sp_err ask(struct sp_resolver *resolver, struct sp_span host, sp_resolved_cb done,
@@ -448,7 +310,7 @@ static bool goes_stale(struct sp_resolve_entry *entry)
     struct sp_resolver *resolver = entry->resolver;
 
     if (entry->state != SP_RESOLVE_ASKED || resolver->asked >= SP_RESOLVE_ASKED_MAX ||
-        sp_loop_now_ms(resolver->loop) - entry->asked_ms <= TRY_MS)
+        sp_loop_now_ms(resolver->loop) - entry->asked_ms <= SP_RESOLVE_TRY_MS)
         return false;
     entry->state = SP_RESOLVE_STALE;
     return true;
@@ -496,33 +358,18 @@ void sp_resolve_cancel(struct sp_resolve **resolve)
 
 /* ---- from beginning to end ---- */
 
-static void library_init(void)
-{
-    (void)ares_library_init(ARES_LIB_INIT_ALL); /* on Linux it counts, and cannot fail */
-}
-
 struct sp_resolver *sp_resolver_new(struct sp_loop *loop)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct sp_resolver *resolver = calloc(1, sizeof(*resolver));
-    struct ares_options options = {.timeout = TRY_MS,
-                                   .tries = TRIES,
-                                   .sock_state_cb = on_socket_state,
-                                   .sock_state_cb_data = resolver};
 
     if (resolver == NULL)
         return NULL;
-    pthread_once(&once, library_init);
     resolver->loop = loop;
-    sp_list_init(&resolver->sockets);
-    sp_timer_init(&resolver->retry, on_retry);
     if (sp_resolve_table_init(&resolver->table) != SP_OK) {
         free(resolver);
         return NULL;
     }
-    if (ares_init_options(&resolver->channel, &options,
-                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) !=
-        ARES_SUCCESS) {
+    if (sp_resolve_channel_open(&resolver->channel, loop) != SP_OK) {
         sp_resolve_table_fini(&resolver->table);
         free(resolver);
         return NULL;
@@ -532,8 +379,9 @@ struct sp_resolver *sp_resolver_new(struct sp_loop *loop)
 
 enum sp_err sp_resolver_use_servers(struct sp_resolver *resolver, const char *servers)
 {
-    return ares_set_servers_ports_csv(resolver->channel, servers) == ARES_SUCCESS ? SP_OK
-                                                                                  : SP_ERR_INVALID;
+    return ares_set_servers_ports_csv(resolver->channel.ares, servers) == ARES_SUCCESS
+               ? SP_OK
+               : SP_ERR_INVALID;
 }
 
 static void on_resolver_doomed(struct sp_doomed *doomed)
@@ -550,13 +398,10 @@ void sp_resolver_free(struct sp_resolver **resolver_ptr)
     if (resolver == NULL)
         return;
     resolver->closing = true;
-    ares_destroy(resolver->channel); /* on_answer for all that are under way */
+    sp_resolve_channel_close(&resolver->channel); /* on_answer for all that are under way */
     assert(resolver->asked == 0);
     while ((entry = sp_resolve_table_any(&resolver->table)) != NULL)
         entry_drop(entry);
-    sp_timer_stop(&resolver->retry);
-    while (!sp_list_empty(&resolver->sockets))
-        socket_drop(sp_container_of(resolver->sockets.next, struct dns_socket, link));
     sp_resolve_table_fini(&resolver->table);
     resolver->doomed.release = on_resolver_doomed;
     sp_loop_doom(resolver->loop, &resolver->doomed);
