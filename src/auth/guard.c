@@ -1,13 +1,9 @@
-/* The guard's records: one table of users, one of clients, each in shards under short locks.
- *
- * A user's record lists the digests of the last distinct wrong passwords, each with its time or
- * marked as being asked; a client's counts wrong logins in slices of the window, so that it costs
- * the same for a limit of ten and of a million (and forgets up to a sixteenth of the window late,
- * never early). Called by every worker; see guard.h. */
+/* The guard's records: one table of users, one of clients, each in shards under short locks. What a
+ * record counts, and how, is in guard_count.c. Called by every worker; see guard.h. */
 #include "auth/guard.h"
 
+#include "auth/guard_count.h"
 #include "util/list.h"
-#include "util/secret.h"
 #include "util/span.h"
 
 #include <assert.h>
@@ -19,26 +15,6 @@
 #define SHARDS          16u
 #define BUCKETS         1024u
 #define RECORDS_A_SHARD 4096u /* of each kind */
-#define SLICES          16u
-
-/* One password tried for a user. */
-struct place {
-    uint8_t digest[16]; /* enough of the digest to tell passwords apart */
-    uint32_t asking;    /* how many ask a backend about it now */
-    bool wrong;
-    uint64_t at_ms; /* last found wrong */
-};
-
-struct user_record {
-    struct place *places;
-    uint32_t places_len;
-    uint32_t places_room;
-};
-
-struct client_record {
-    uint32_t slices[SLICES]; /* wrong logins, by slice of time */
-    uint64_t newest_slice;
-};
 
 /* Owned by its shard's bucket and, by age, its list. */
 struct record {
@@ -50,8 +26,8 @@ struct record {
     struct sp_guard_culprit culprit; /* of the last block */
     struct sp_guard_blocked *told;   /* who that is, for people; NULL: no memory for it */
     union {
-        struct user_record user;
-        struct client_record client;
+        struct sp_guard_places user;
+        struct sp_guard_slices client;
     };
 };
 
@@ -122,7 +98,7 @@ static void record_drop(struct sp_guard *guard, struct shard *s, struct record *
     *link = r->next;
     sp_list_remove(&r->age);
     if (s >= guard->users && s < guard->users + SHARDS)
-        free(r->user.places);
+        sp_guard_places_fini(&r->user);
     free(r->told);
     free(r);
     s->count--;
@@ -204,72 +180,6 @@ static struct sp_guard_block block_of(const struct record *r, bool user, uint64_
 
 /* ---- users ---- */
 
-static struct place *place_find(struct user_record *u, const struct sp_digest *password)
-{
-    for (uint32_t i = 0; i < u->places_len; i++)
-        if (sp_secret_eq(sp_span_of((const char *)u->places[i].digest, 16),
-                         sp_span_of((const char *)password->bytes, 16)))
-            return &u->places[i];
-    return NULL;
-}
-
-static void place_remove(struct user_record *u, struct place *place)
-{
-    *place = u->places[--u->places_len];
-}
-
-/* Wrong passwords that have left the window are forgotten. */
-static void slide(struct user_record *u, uint64_t window_ms, uint64_t now_ms)
-{
-    for (uint32_t i = 0; i < u->places_len;) {
-        struct place *p = &u->places[i];
-
-        if (p->wrong && now_ms >= p->at_ms + window_ms)
-            p->wrong = false;
-        if (!p->wrong && p->asking == 0)
-            place_remove(u, p);
-        else
-            i++;
-    }
-}
-
-static uint32_t count_wrong(const struct user_record *u)
-{
-    uint32_t wrong = 0;
-
-    for (uint32_t i = 0; i < u->places_len; i++)
-        wrong += u->places[i].wrong ? 1 : 0;
-    return wrong;
-}
-
-static bool place_add(struct user_record *u, const struct sp_digest *password)
-{
-    if (u->places_len == u->places_room) {
-        uint32_t room = u->places_room == 0 ? 4 : u->places_room * 2;
-        struct place *grown = realloc(u->places, room * sizeof(*grown));
-
-        if (grown == NULL)
-            return false;
-        u->places = grown;
-        u->places_room = room;
-    }
-    u->places[u->places_len] = (struct place){.asking = 1};
-    memcpy(u->places[u->places_len].digest, password->bytes, 16);
-    u->places_len++;
-    return true;
-}
-
-/* May one more password be tried? Below the limit, whenever a place is left; at the limit, after
- * the block, one at a time. */
-static bool has_place(const struct user_record *u, uint64_t limit)
-{
-    uint32_t wrong = count_wrong(u);
-
-    if (wrong >= limit)
-        return u->places_len == wrong;
-    return u->places_len < limit;
-}
-
 /* Want of memory is neither yes nor no: a login that was let through uncounted could lock its
  * account, and one that is called blocked has done nothing wrong. */
 static enum sp_err reserve_user(struct sp_guard *guard, const struct sp_guard_who *who,
@@ -279,41 +189,16 @@ static enum sp_err reserve_user(struct sp_guard *guard, const struct sp_guard_wh
     struct shard *s = shard_lock(guard->users, hash);
     struct record *r = record_of(guard, s, hash);
     enum sp_err err = SP_ERR_NOMEM;
-    struct place *same;
 
     if (r != NULL) {
         r->name_hash = sp_hash64(who->user);
-        slide(&r->user, load(&guard->window_ms), now_ms);
-        same = place_find(&r->user, who->password);
-        err = SP_ERR_DENIED;
         *block = block_of(r, true, now_ms);
-        if (r->blocked_till_ms <= now_ms && same != NULL) {
-            same->asking++;
-            err = SP_OK;
-        } else if (r->blocked_till_ms <= now_ms && has_place(&r->user, limit)) {
-            err = place_add(&r->user, who->password) ? SP_OK : SP_ERR_NOMEM;
-        }
+        err = r->blocked_till_ms > now_ms ? SP_ERR_DENIED
+                                          : sp_guard_places_take(&r->user, who->password, limit,
+                                                                 load(&guard->window_ms), now_ms);
     }
     pthread_mutex_unlock(&s->lock);
     return err;
-}
-
-/* The oldest wrong password makes room where one was let through beyond the limit. */
-static void keep_within(struct user_record *u, uint64_t limit)
-{
-    while (count_wrong(u) > limit) {
-        struct place *oldest = NULL;
-
-        for (uint32_t i = 0; i < u->places_len; i++) {
-            struct place *p = &u->places[i];
-
-            if (p->wrong && (oldest == NULL || p->at_ms < oldest->at_ms))
-                oldest = p;
-        }
-        oldest->wrong = false;
-        if (oldest->asking == 0)
-            place_remove(u, oldest);
-    }
 }
 
 /* Returns whether the user has just been blocked. */
@@ -324,27 +209,17 @@ static bool settle_user(struct sp_guard *guard, const struct sp_guard_who *who, 
     struct shard *s = shard_lock(guard->users, hash);
     struct record **link = link_of(s, hash);
     struct record *r = *link;
-    struct place *p = r != NULL ? place_find(&r->user, who->password) : NULL;
     bool blocked = false;
 
-    if (p != NULL) { /* else flushed, or pushed out, meanwhile */
-        p->asking -= p->asking > 0 ? 1 : 0;
-        if (wrong) {
-            bool repeated = p->wrong;
-
-            p->wrong = true;
-            p->at_ms = now_ms;
+    if (r != NULL) { /* else flushed, or pushed out, meanwhile */
+        if (wrong)
             touch(s, r);
-            keep_within(&r->user, limit);
-            if (!repeated && count_wrong(&r->user) >= limit) {
-                blocked = r->blocked_till_ms <= now_ms;
-                tell_record(r, who, true);
-                block_record(r, who, now_ms + load(&guard->block_ms));
-            }
-        } else if (!p->wrong && p->asking == 0) {
-            place_remove(&r->user, p);
+        if (sp_guard_places_settle(&r->user, who->password, wrong, limit, now_ms)) {
+            blocked = r->blocked_till_ms <= now_ms;
+            tell_record(r, who, true);
+            block_record(r, who, now_ms + load(&guard->block_ms));
         }
-        if (r->user.places_len == 0)
+        if (r->user.len == 0)
             record_drop(guard, s, link);
     }
     pthread_mutex_unlock(&s->lock);
@@ -355,20 +230,9 @@ static bool settle_user(struct sp_guard *guard, const struct sp_guard_who *who, 
 
 static uint64_t slice_ms(struct sp_guard *guard)
 {
-    uint64_t ms = load(&guard->window_ms) / SLICES;
+    uint64_t ms = load(&guard->window_ms) / SP_GUARD_SLICES;
 
     return ms > 0 ? ms : 1;
-}
-
-static void slide_client(struct client_record *c, uint64_t slice)
-{
-    if (slice >= c->newest_slice + SLICES || slice + 1 < c->newest_slice)
-        memset(c->slices, 0, sizeof(c->slices));
-    else
-        for (uint64_t i = c->newest_slice + 1; i <= slice; i++)
-            c->slices[i % SLICES] = 0;
-    if (slice + 1 < c->newest_slice || slice > c->newest_slice) /* back: the window has changed */
-        c->newest_slice = slice;
 }
 
 static bool settle_client(struct sp_guard *guard, const struct sp_guard_who *who, uint64_t limit,
@@ -377,17 +241,11 @@ static bool settle_client(struct sp_guard *guard, const struct sp_guard_who *who
     uint64_t hash = client_hash(who->client);
     struct shard *s = shard_lock(guard->clients, hash);
     struct record *r = record_of(guard, s, hash);
-    uint64_t total = 0;
     bool blocked = false;
 
     if (r != NULL) {
-        slide_client(&r->client, now_ms / slice_ms(guard));
-        if (r->client.slices[r->client.newest_slice % SLICES] < UINT32_MAX)
-            r->client.slices[r->client.newest_slice % SLICES]++;
-        for (unsigned i = 0; i < SLICES; i++)
-            total += r->client.slices[i];
         touch(s, r);
-        if (total >= limit) {
+        if (sp_guard_slices_add(&r->client, now_ms / slice_ms(guard)) >= limit) {
             blocked = r->blocked_till_ms <= now_ms;
             tell_record(r, who, false);
             block_record(r, who, now_ms + load(&guard->block_ms));

@@ -1,18 +1,13 @@
-/* Reads a keytab and makes credentials of it: at start, on reload, in `check`, and on a pool thread
- * when the file changed. No environment variable is touched: keytab and replay cache are named
- * through the credential store. */
-#include "backends/gssapi/keys.h"
+/* Makes credentials of a keytab that keytab.c has read: at start, on reload, in `check`, and on a
+ * pool thread when the file changed. No environment variable is touched: keytab and replay cache
+ * are named through the credential store. */
+#include "backends/gssapi/keys_priv.h"
 
 #include "backends/gssapi/gssapi_priv.h"
-#include "util/err.h"
 #include "util/span.h"
-#include "util/text.h"
 
-#include <errno.h>
 #include <limits.h>
 #include <gssapi/gssapi_krb5.h>
-#include <pwd.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,148 +15,6 @@
 
 #define CREDS_MIN 4u
 #define CREDS_MAX 64u
-#define KEYS_MAX  4096u /* a keytab with more is a mistake */
-
-/* A library context for mapping names. It serves one thread at a time. */
-struct mapper {
-    pthread_mutex_t lock;
-    krb5_context krb5; /* NULL: not made */
-};
-
-struct sp_gss_keys {
-    atomic_uint refs;
-    struct sp_gss_key *list;
-    size_t len;
-    gss_cred_id_t *krb5_creds; /* creds_len of each kind that was asked for */
-    gss_cred_id_t *ntlm_creds;
-    struct mapper *mappers; /* creds_len too */
-    size_t creds_len;
-    char memory[64]; /* the name of the copy, which the credentials hold open */
-};
-
-/* Where what went wrong is written. */
-struct complaint {
-    const char *about; /* the option */
-    char *text;
-    size_t cap;
-};
-
-static SP_PRINTF(3, 4) void complain(struct complaint *complaint, const char *about,
-                                     const char *fmt, ...)
-{
-    va_list args;
-
-    complaint->about = about;
-    va_start(args, fmt);
-    (void)vsnprintf(complaint->text, complaint->cap, fmt, args);
-    va_end(args);
-}
-
-/* ---- the keytab ---- */
-
-/* Said plainly before the library is asked, whose words for it are "Key table file not found". */
-static enum sp_err file_readable(const char *path, struct complaint *complaint)
-{
-    struct passwd self, *found = NULL;
-    char names[1024]; /* a longer record's name is left unsaid */
-    const char *who = "the proxy's user";
-
-    if (access(path, R_OK) == 0)
-        return SP_OK;
-    if (errno == EACCES) {
-        if (getpwuid_r(geteuid(), &self, names, sizeof names, &found) == 0 && found != NULL)
-            who = found->pw_name;
-        complain(complaint, "keytab",
-                 "%s: permission denied for %s; make it readable: chown %s and chmod 400, "
-                 "and every folder above it must let %s through",
-                 path, who, who, who);
-    } else {
-        complain(complaint, "keytab", "%s: %s", path, strerror(errno));
-    }
-    return SP_ERR_IO;
-}
-
-static enum sp_err keep_key(struct sp_gss_keys *keys, krb5_context krb5,
-                            const krb5_keytab_entry *entry)
-{
-    struct sp_gss_key *grown;
-    char *principal = NULL;
-
-    if (keys->len >= KEYS_MAX)
-        return SP_ERR_TOO_LARGE;
-    grown = realloc(keys->list, (keys->len + 1) * sizeof *grown);
-    if (grown == NULL)
-        return SP_ERR_NOMEM;
-    keys->list = grown;
-    if (krb5_unparse_name(krb5, entry->principal, &principal) != 0)
-        return SP_ERR_NOMEM;
-    grown[keys->len] = (struct sp_gss_key){sp_span_dup(sp_span_cstr(principal)), entry->vno,
-                                           entry->key.enctype};
-    krb5_free_unparsed_name(krb5, principal);
-    if (grown[keys->len].principal == NULL)
-        return SP_ERR_NOMEM;
-    keys->len++;
-    return SP_OK;
-}
-
-/* Every key of `from` into `to`, and into the list. krb5_error_code, or an sp_err through err_out.
- */
-static krb5_error_code copy_keys(struct sp_gss_keys *keys, krb5_context krb5, krb5_keytab from,
-                                 krb5_keytab to, enum sp_err *err_out)
-{
-    krb5_keytab_entry entry;
-    krb5_kt_cursor cursor;
-    krb5_error_code code = krb5_kt_start_seq_get(krb5, from, &cursor);
-
-    *err_out = SP_OK;
-    if (code != 0)
-        return code;
-    while (*err_out == SP_OK && (code = krb5_kt_next_entry(krb5, from, &entry, &cursor)) == 0) {
-        code = krb5_kt_add_entry(krb5, to, &entry);
-        if (code == 0)
-            *err_out = keep_key(keys, krb5, &entry);
-        (void)krb5_free_keytab_entry_contents(krb5, &entry);
-        if (code != 0)
-            break;
-    }
-    (void)krb5_kt_end_seq_get(krb5, from, &cursor);
-    return code == KRB5_KT_END ? 0 : code;
-}
-
-static enum sp_err read_keytab(struct sp_gss_keys *keys, krb5_context krb5, const char *path,
-                               krb5_keytab memory, struct complaint *complaint)
-{
-    char name[4096 + 8];
-    krb5_keytab file = NULL;
-    krb5_error_code code;
-    enum sp_err err = SP_OK;
-
-    if ((size_t)snprintf(name, sizeof name, "FILE:%s", path) >= sizeof name) {
-        complain(complaint, "keytab", "the path is too long");
-        return SP_ERR_TOO_LARGE;
-    }
-    code = krb5_kt_resolve(krb5, name, &file);
-    if (code == 0)
-        code = copy_keys(keys, krb5, file, memory, &err);
-    if (code != 0) {
-        const char *words = krb5_get_error_message(krb5, code);
-
-        complain(complaint, "keytab", "%s is not a keytab that can be read: %s", path, words);
-        krb5_free_error_message(krb5, words);
-        err = SP_ERR_INVALID;
-    } else if (err != SP_OK) {
-        complain(complaint, "keytab", "%s: %s", path, sp_err_text(err));
-    } else if (keys->len == 0) {
-        complain(complaint, "keytab",
-                 "%s holds no key; make one for HTTP/<the proxy's full name> "
-                 "(kadmin: ktadd -k FILE HTTP/proxy.example.com; AD: ktpass or msktutil)",
-                 path);
-        err = SP_ERR_INVALID;
-    }
-    if (file != NULL)
-        (void)krb5_kt_close(krb5, file);
-    return err;
-}
 
 /* ---- credentials ---- */
 
@@ -171,7 +24,7 @@ static gss_OID_desc oid_ntlmssp = {10, (void *)"\x2b\x06\x01\x04\x01\x82\x37\x02
 
 /* "HTTP@host" names a host's service, anything with a slash is a whole principal. */
 static enum sp_err import_service(const char *service, gss_name_t *name_out,
-                                  struct complaint *complaint)
+                                  struct sp_gss_complaint *complaint)
 {
     gss_buffer_desc text = {strlen(service), (void *)(uintptr_t)service};
     gss_OID type = strchr(service, '/') != NULL ? (gss_OID)(uintptr_t)GSS_KRB5_NT_PRINCIPAL_NAME
@@ -186,10 +39,11 @@ static enum sp_err import_service(const char *service, gss_name_t *name_out,
     if (!GSS_ERROR(major))
         return SP_OK;
     (void)sp_gss_status_words(major, minor, words, sizeof words);
-    complain(complaint, "service",
-             "\"%s\" is no service name: write HTTP@proxy.example.com, a whole principal, or \"\" "
-             "for any key of the keytab (%s)",
-             service, words);
+    sp_gss_complain(
+        complaint, "service",
+        "\"%s\" is no service name: write HTTP@proxy.example.com, a whole principal, or \"\" "
+        "for any key of the keytab (%s)",
+        service, words);
     return SP_ERR_INVALID;
 }
 
@@ -227,55 +81,9 @@ static bool cred_has(gss_cred_id_t cred, gss_OID mech)
     return present != 0;
 }
 
-/* Does one of the keys match what a ticket for the named service would be for? NULL: not to be
- * known here, the library shall say. */
-static krb5_principal service_principal(krb5_context krb5, const char *service)
-{
-    const char *at = strrchr(service, '@');
-    krb5_principal wanted = NULL;
-    krb5_error_code code;
-    char *name;
-
-    if (strchr(service, '/') != NULL)
-        return krb5_parse_name(krb5, service, &wanted) == 0 ? wanted : NULL;
-    if (at == NULL)
-        return NULL; /* any host's */
-    name = sp_span_dup(sp_span_of(service, (size_t)(at - service)));
-    if (name == NULL)
-        return NULL;
-    code = krb5_sname_to_principal(krb5, at + 1, name, KRB5_NT_SRV_HST, &wanted);
-    free(name);
-    return code == 0 ? wanted : NULL;
-}
-
-/* Asked before the library is, which leaks (in 1.20) when the answer is no, and does not say what
- * there is instead. */
-static enum sp_err check_service(const struct sp_gss_keys *keys, krb5_context krb5,
-                                 const struct sp_gss_keys_source *source,
-                                 struct complaint *complaint)
-{
-    krb5_principal wanted = service_principal(krb5, source->service);
-    bool found = wanted == NULL;
-    char words[300];
-
-    for (size_t i = 0; i < keys->len && !found; i++) {
-        krb5_principal have = NULL;
-
-        if (krb5_parse_name(krb5, keys->list[i].principal, &have) == 0)
-            found = krb5_sname_match(krb5, wanted, have) != 0;
-        krb5_free_principal(krb5, have);
-    }
-    krb5_free_principal(krb5, wanted);
-    if (found)
-        return SP_OK;
-    complain(complaint, "service", "%s has no key for %s; it has %s", source->keytab,
-             source->service, sp_gss_keys_words(keys, words, sizeof words));
-    return SP_ERR_NOT_FOUND;
-}
-
 static enum sp_err acquire_krb5(const struct sp_gss_keys_source *source, const char *memory,
                                 gss_name_t name, gss_cred_id_t *cred_out,
-                                struct complaint *complaint)
+                                struct sp_gss_complaint *complaint)
 {
     OM_uint32 minor = 0;
     OM_uint32 major = acquire(&oid_krb5, name, memory, cred_out, &minor);
@@ -285,25 +93,26 @@ static enum sp_err acquire_krb5(const struct sp_gss_keys_source *source, const c
         return SP_OK;
     (void)sp_gss_status_words(major, minor, words, sizeof words);
     if (source->service[0] != '\0')
-        complain(complaint, "service", "%s has no key for %s (%s)", source->keytab, source->service,
-                 words);
+        sp_gss_complain(complaint, "service", "%s has no key for %s (%s)", source->keytab,
+                        source->service, words);
     else
-        complain(complaint, "keytab", "no credential can be made from %s (%s)", source->keytab,
-                 words);
+        sp_gss_complain(complaint, "keytab", "no credential can be made from %s (%s)",
+                        source->keytab, words);
     return SP_ERR_INVALID;
 }
 
 /* A configuration that says ntlmssp and silently lacks it would show as users who cannot log in. */
-static enum sp_err acquire_ntlm(gss_cred_id_t *cred_out, struct complaint *complaint)
+static enum sp_err acquire_ntlm(gss_cred_id_t *cred_out, struct sp_gss_complaint *complaint)
 {
     OM_uint32 minor = 0;
     OM_uint32 major = acquire(&oid_ntlmssp, GSS_C_NO_NAME, NULL, cred_out, &minor);
 
     if (!GSS_ERROR(major) && cred_has(*cred_out, &oid_ntlmssp))
         return SP_OK;
-    complain(complaint, "mechanisms",
-             "\"ntlmssp\" is not available: install gss-ntlmssp, and give it winbind or a user "
-             "file (NTLM_USER_FILE in the service's environment)");
+    sp_gss_complain(
+        complaint, "mechanisms",
+        "\"ntlmssp\" is not available: install gss-ntlmssp, and give it winbind or a user "
+        "file (NTLM_USER_FILE in the service's environment)");
     return SP_ERR_NOT_FOUND;
 }
 
@@ -315,7 +124,7 @@ static size_t creds_wanted(void)
     return wanted < CREDS_MIN ? CREDS_MIN : wanted > CREDS_MAX ? CREDS_MAX : wanted;
 }
 
-static enum sp_err mapper_init(struct mapper *mapper, struct complaint *complaint)
+static enum sp_err mapper_init(struct sp_gss_mapper *mapper, struct sp_gss_complaint *complaint)
 {
     if (pthread_mutex_init(&mapper->lock, NULL) == 0) {
         if (krb5_init_context(&mapper->krb5) == 0)
@@ -323,11 +132,11 @@ static enum sp_err mapper_init(struct mapper *mapper, struct complaint *complain
         (void)pthread_mutex_destroy(&mapper->lock);
         mapper->krb5 = NULL;
     }
-    complain(complaint, NULL, "out of memory");
+    sp_gss_complain(complaint, NULL, "out of memory");
     return SP_ERR_NOMEM;
 }
 
-static void mapper_fini(struct mapper *mapper)
+static void mapper_fini(struct sp_gss_mapper *mapper)
 {
     if (mapper->krb5 == NULL)
         return;
@@ -336,7 +145,7 @@ static void mapper_fini(struct mapper *mapper)
 }
 
 static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_keys_source *source,
-                               const char *memory, struct complaint *complaint)
+                               const char *memory, struct sp_gss_complaint *complaint)
 {
     gss_name_t name = GSS_C_NO_NAME;
     OM_uint32 minor;
@@ -347,7 +156,7 @@ static enum sp_err acquire_all(struct sp_gss_keys *keys, const struct sp_gss_key
     keys->ntlm_creds = calloc(keys->creds_len, sizeof *keys->ntlm_creds);
     keys->mappers = calloc(keys->creds_len, sizeof *keys->mappers);
     if (keys->krb5_creds == NULL || keys->ntlm_creds == NULL || keys->mappers == NULL) {
-        complain(complaint, NULL, "out of memory");
+        sp_gss_complain(complaint, NULL, "out of memory");
         return SP_ERR_NOMEM;
     }
     err = import_service(source->service, &name, complaint);
@@ -390,7 +199,8 @@ static void keys_free(struct sp_gss_keys *keys)
 /* The copy in memory lives as long as a handle to it is open: ours until the credentials have
  * theirs. */
 static enum sp_err keys_fill(struct sp_gss_keys *keys, krb5_context krb5,
-                             const struct sp_gss_keys_source *source, struct complaint *complaint)
+                             const struct sp_gss_keys_source *source,
+                             struct sp_gss_complaint *complaint)
 {
     static atomic_uint generation;
     krb5_keytab memory = NULL;
@@ -402,14 +212,14 @@ static enum sp_err keys_fill(struct sp_gss_keys *keys, krb5_context krb5,
     if (!source->krb5)
         return acquire_all(keys, source, name, complaint);
     if (krb5_kt_resolve(krb5, name, &memory) != 0) {
-        complain(complaint, NULL, "out of memory");
+        sp_gss_complain(complaint, NULL, "out of memory");
         return SP_ERR_NOMEM;
     }
-    err = file_readable(source->keytab, complaint);
+    err = sp_gss_keytab_readable(source->keytab, complaint);
     if (err == SP_OK)
-        err = read_keytab(keys, krb5, source->keytab, memory, complaint);
+        err = sp_gss_keytab_read(keys, krb5, source->keytab, memory, complaint);
     if (err == SP_OK && source->service[0] != '\0')
-        err = check_service(keys, krb5, source, complaint);
+        err = sp_gss_keytab_serves(keys, krb5, source, complaint);
     if (err == SP_OK)
         err = acquire_all(keys, source, name, complaint);
     (void)krb5_kt_close(krb5, memory);
@@ -419,17 +229,18 @@ static enum sp_err keys_fill(struct sp_gss_keys *keys, krb5_context krb5,
 struct sp_gss_keys *sp_gss_keys_new(const struct sp_gss_keys_source *source, const char **about_out,
                                     char *why, size_t why_cap)
 {
-    struct complaint complaint = {NULL, why, why_cap};
+    struct sp_gss_complaint complaint = {NULL, why, why_cap};
     struct sp_gss_keys *keys = calloc(1, sizeof *keys);
     krb5_context krb5 = NULL;
     enum sp_err err = SP_ERR_NOMEM;
 
     if (keys == NULL) {
-        complain(&complaint, NULL, "out of memory");
+        sp_gss_complain(&complaint, NULL, "out of memory");
     } else if (krb5_init_context(&krb5) != 0) {
-        complain(&complaint, NULL,
-                 "the Kerberos library does not start: is krb5.conf (or the file that KRB5_CONFIG "
-                 "names) there, readable and well-formed?");
+        sp_gss_complain(
+            &complaint, NULL,
+            "the Kerberos library does not start: is krb5.conf (or the file that KRB5_CONFIG "
+            "names) there, readable and well-formed?");
     } else {
         atomic_init(&keys->refs, 1);
         err = keys_fill(keys, krb5, source, &complaint);
@@ -478,7 +289,7 @@ gss_cred_id_t sp_gss_keys_cred(const struct sp_gss_keys *keys, bool ntlm)
 bool sp_gss_keys_localname(const struct sp_gss_keys *keys, const char *principal, char *out,
                            size_t cap)
 {
-    struct mapper *mapper = &keys->mappers[own_slot(keys, false)];
+    struct sp_gss_mapper *mapper = &keys->mappers[own_slot(keys, false)];
     krb5_principal parsed = NULL;
     krb5_error_code code;
 
