@@ -141,3 +141,9 @@ void sp_answer_unavailable(struct sp_auth_conn **slot, bool overloaded,
                   : overloaded ? "too many logins are under way"
                                : "the directory could not be asked";
 }
+
+void sp_answer_final_token(const struct sp_auth_conn *conn, struct sp_auth_answer *answer)
+{
+    if (conn->token != NULL)
+        answer->final_token = sp_span_of(conn->token, conn->token_len);
+}

@@ -282,7 +282,8 @@ void sp_ask_free(struct sp_auth_ask **ask);
 /* Answers, and frees the question first: the owner may do anything in `done`. */
 void sp_ask_answer(struct sp_auth_ask *ask, const struct sp_auth_answer *answer);
 
-/* Basic (basic.c) and Negotiate (negotiate.c, groups.c): fill *answer; PENDING with *ask_out. */
+/* Basic (basic.c) and Negotiate (negotiate.c, groups.c, pin.c): fill *answer; PENDING with
+ * *ask_out. */
 void sp_basic_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                   const struct sp_auth_question *q, struct sp_span token, sp_auth_answered_cb done,
                   void *owner, struct sp_auth_answer *answer, struct sp_auth_ask **ask_out);
@@ -344,5 +345,7 @@ void sp_answer_blocked(struct sp_auth_conn **conn, unsigned retry_after_s,
 void sp_answer_unavailable(struct sp_auth_conn **conn, bool overloaded,
                            const struct sp_answer_about *about, const char *why,
                            struct sp_auth_answer *answer);
+/* The acceptor's last token, where the connection has one: it goes along whatever the answer is. */
+void sp_answer_final_token(const struct sp_auth_conn *conn, struct sp_auth_answer *answer);
 
 #endif
