@@ -1,6 +1,13 @@
 # Run by CPack in the tree that becomes the package: whatever prefix was configured, a Debian package has its
 # configuration in /etc, its unit names /usr/sbin, and its manual pages are compressed.
 set(root "${CPACK_TEMPORARY_INSTALL_DIRECTORY}")
+# CPack goes on without it, and the package would then not depend on the libraries that it needs.
+foreach(tool file dpkg-shlibdeps)
+    find_program(found_${tool} ${tool})
+    if(NOT found_${tool})
+        message(FATAL_ERROR "${tool} is missing, which finds out what the package depends on: apt-get install file dpkg-dev")
+    endif()
+endforeach()
 if(IS_DIRECTORY "${root}/usr/etc" AND NOT EXISTS "${root}/etc")
     file(RENAME "${root}/usr/etc" "${root}/etc")
 endif()

@@ -66,6 +66,9 @@ trap 'kill $origin; stop_it' EXIT
 
 # ---- a first installation ----
 check "the package installs" install_it "$package"
+for library in libldap libgssapi-krb5 libssl; do
+    check "it depends on $library" sh -c "dpkg-query -W -f '\${Depends}' sallyport | grep -q $library"
+done
 check "its user exists" getent passwd sallyport
 check "its user has no shell" is "$(getent passwd sallyport | cut -d: -f7)" /usr/sbin/nologin
 check "the password file is the proxy's to read, and nobody else's" is "$(owner /etc/sallyport/backends/users.htpasswd)" "root:sallyport 640"
