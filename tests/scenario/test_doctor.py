@@ -270,6 +270,16 @@ def test_dns_is_silent(w):
     assert len(faults) == 3, faults
 
 
+def test_dns_that_fails_is_no_name_that_is_missing(w):
+    """SERVFAIL says nothing about the name: a record that is there would be added in vain."""
+    w.names.failing.add("origin.corp.test")
+    try:
+        faults = ill(findings(w, healthy(w)), "DNS about origin.corp.test", "not known: Temporary failure in name resolution")
+    finally:
+        w.names.failing.clear()
+    assert len(faults) == 1 and "name servers" in faults[0]["remedy"], faults
+
+
 def test_dns_is_silent_about_this_machine(w):
     """libldap asks about it before it does anything else."""
     own = socket.gethostname().lower()

@@ -135,8 +135,15 @@ static void examine_service(struct visit *visit, const struct sp_gss_key *list, 
 
 /* ---- what DNS says ---- */
 
-/* The name at the end of a chain of CNAMEs. SP_ERR_NOT_FOUND: it has no address; any other failure:
- * that is not known. *why_out says why. */
+/* Name service has answered, and knows no address of that name. */
+static bool is_unknown(int failure)
+{
+    return failure == EAI_NONAME || failure == EAI_NODATA;
+}
+
+/* The name at the end of a chain of CNAMEs. SP_ERR_NOT_FOUND: it has no address; SP_ERR_IO: name
+ * service failed, and whether it has one is not known, as after any other failure. *why_out says
+ * why. */
 static enum sp_err canonical(const char *host, char *out, size_t cap, const char **why_out)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_CANONNAME};
@@ -150,7 +157,7 @@ static enum sp_err canonical(const char *host, char *out, size_t cap, const char
     }
     *why_out = failure != 0 ? gai_strerror(failure) : NULL;
     if (failure != 0)
-        return SP_ERR_NOT_FOUND;
+        return is_unknown(failure) ? SP_ERR_NOT_FOUND : SP_ERR_IO;
     (void)snprintf(out, cap, "%s", list->ai_canonname != NULL ? list->ai_canonname : host);
     freeaddrinfo(list);
     return SP_OK;
@@ -192,11 +199,14 @@ static bool examine_host(struct visit *visit, const struct sp_gss_key *list, siz
              "clients reach the proxy by the name in its SPN: add an A or AAAA record, or make the "
              "SPN the name that they use");
     } else {
-        (void)snprintf(state, sizeof state, "not known: %s within %d s", why, ANSWER_S);
+        if (err == SP_ERR_IO)
+            (void)snprintf(state, sizeof state, "not known: %s", why);
+        else
+            (void)snprintf(state, sizeof state, "not known: %s within %d s", why, ANSWER_S);
         find(visit, false, what, state,
              "look whether the name servers in resolv.conf run and can be reached from here");
     }
-    return err == SP_OK || err == SP_ERR_NOT_FOUND;
+    return err == SP_OK || err == SP_ERR_NOT_FOUND || err == SP_ERR_IO;
 }
 
 static void examine_own_name(struct visit *visit, const struct sp_gss_key *list, size_t len)
