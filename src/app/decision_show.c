@@ -40,12 +40,15 @@ static void show_heading(struct sp_app_printer *p, const json_t *d)
 
 static void show_row(struct sp_app_printer *p, const json_t *d)
 {
-    char row[128];
+    char row[192];
 
     if (number_of(d, "count") < 2)
         return;
-    (void)snprintf(row, sizeof(row), "%llu of this kind since %s; this is the last",
-                   number_of(d, "count"), text_of(d, "first_ts"));
+    (void)snprintf(
+        row, sizeof(row),
+        "%llu of this kind since %s; id, times and connection are the last one's, target "
+        "and steps the first's",
+        number_of(d, "count"), text_of(d, "first_ts"));
     sp_app_print_field(p, SP_APP_STRONG, "row", row);
 }
 
