@@ -206,7 +206,6 @@ enum sp_err sp_admin_open(uv_loop_t *loop, const struct sp_admin_options *option
     admin->loop = loop;
     admin->events = *events;
     admin->log = log;
-    admin->started_ms = uv_now(loop);
     admin->deadline_ms = SP_ADMIN_DEADLINE_MS;
     sp_list_init(&admin->conns);
     (void)uv_timer_init(loop, &admin->again); /* cannot fail */

@@ -73,7 +73,6 @@ struct sp_admin {
     bool closing;
     struct sp_list conns;
     unsigned conns_len[SP_ADMIN_KINDS];
-    uint64_t started_ms;  /* of the loop's clock */
     uint64_t deadline_ms; /* SP_ADMIN_DEADLINE_MS; tests have less patience */
 };
 

@@ -22,6 +22,13 @@ static bool say(struct sp_buf *words, bool well, const char *text)
     return sp_buf_append(words, sp_span_cstr(text)) == SP_OK && well;
 }
 
+/* Half an answer is none. */
+static bool say_no_memory(struct sp_buf *words)
+{
+    sp_buf_reset(words);
+    return say(words, false, "there is too little memory to tell\n");
+}
+
 static bool run_stats(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
 {
     struct sp_admin_sample sample;
@@ -38,7 +45,7 @@ static bool run_stats(struct sp_admin_conn *conn, struct sp_span word, struct sp
         err = sp_buf_printf(words, "%-36.*s %12.*s  %.*s\n", SP_SPAN_ARG(sample.name),
                             SP_SPAN_ARG(sample.value), SP_SPAN_ARG(sample.labels));
     sp_buf_fini(&metrics);
-    return err == SP_OK;
+    return err == SP_OK || say_no_memory(words);
 }
 
 static bool run_sessions(struct sp_admin_conn *conn, struct sp_span word, struct sp_buf *words)
@@ -101,9 +108,9 @@ static bool run_why(struct sp_admin_conn *conn, struct sp_span word, struct sp_b
     err = events->why(events->owner, word, words);
     if (err == SP_OK)
         return true;
-    sp_buf_reset(words);
     if (err != SP_ERR_NOT_FOUND)
-        return say(words, false, "there is too little memory to tell\n");
+        return say_no_memory(words);
+    sp_buf_reset(words);
     if (sp_buf_printf(words, "nothing is known of %s: no request's id, no user and no client\n",
                       sp_text_safe(word, safe, sizeof safe)) != SP_OK)
         sp_buf_reset(words); /* the verdict says enough */

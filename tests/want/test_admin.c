@@ -82,6 +82,14 @@ static bool is_refusal(const struct question *q, struct sp_span answer)
     return answer.len >= 12 && memcmp(answer.base, "HTTP/1.1 500", 12) == 0;
 }
 
+/* A no has words, or none; nothing of the answer that it is not. */
+static void must_have_no_half(const struct question *q, struct sp_span answer)
+{
+    if (q->kind == SP_ADMIN_CONTROL && is_refusal(q, answer) &&
+        memmem(answer.base, answer.len, "sallyport_", 10) != NULL)
+        fail_msg("%.*s", (int)(answer.len > 300 ? 300 : answer.len), answer.base);
+}
+
 /* Who asks is looked at: a connection of this machine. */
 static int connect_conn(struct sp_admin_conn *conn)
 {
@@ -133,6 +141,7 @@ static void ask(void *state)
     answer = sp_buf_span(&conn->out);
     if (answer.len > 0 && !(failed && is_refusal(q, answer)))
         must_be_whole(q, answer);
+    must_have_no_half(q, answer);
     assert_true(answer.len > 0 || failed);
     assert_true(strncmp(q->text, "flush", 5) != 0 || flushed == 1 || is_refusal(q, answer));
     sp_buf_fini(&conn->out);
