@@ -29,6 +29,8 @@ void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_sn
                         options->http);
         return;
     }
+    if (snapshot == NULL)
+        return;
     listens = sp_proxy_snapshot_listens(snapshot, &len);
     for (size_t i = 0; i < len; i++)
         if (listens[i].addr.port == addr.port &&

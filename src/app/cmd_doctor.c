@@ -256,7 +256,10 @@ static void examine(struct visit *v, const char *path)
     bool well = sp_app_offline_open(&offline, path);
 
     examine_config(v, &offline, path);
-    if (well) {
+    if (!well) {
+        tell(v, false, "everything else", "not looked at: it is the configuration that names it",
+             "correct the configuration, then run doctor again");
+    } else {
         examine_process(v, offline.config, path);
         examine_files(v, offline.config, path);
         examine_listeners(v, offline.snapshot);

@@ -19,7 +19,7 @@ void sp_app_loader_init(struct sp_app_loader *loader, const char *path)
 
 struct sp_config *sp_app_loader_read(struct sp_app_loader *loader, struct sp_config_faults *faults)
 {
-    return sp_config_read(loader->path, loader->sections, faults);
+    return sp_config_read_on(loader->path, loader->sections, faults);
 }
 
 /* NULL: nowhere, or it is no address, which is a fault. */
@@ -47,19 +47,17 @@ struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
                                                 const struct sp_log *log,
                                                 struct sp_config_faults *faults)
 {
-    unsigned before = faults->count;
     struct sp_addr admin;
     struct sp_proxy_snapshot *snapshot = sp_proxy_snapshot_new(
         config, admin_addr(started != NULL ? started : config, &admin), sp_app_plugins_find,
         &loader->plugins, log, faults);
 
-    if (snapshot == NULL && faults->count == before)
+    if (snapshot == NULL && faults->count == 0)
         sp_config_fault(faults, sp_config_one(config, NULL), NULL, "out of memory");
-    if (snapshot != NULL)
-        sp_app_check_admin(config, snapshot, faults);
+    sp_app_check_admin(config, snapshot, faults);
     if (started == NULL) /* else the process has become it */
         check_user(config, faults);
-    if (faults->count != before && snapshot != NULL)
+    if (faults->count > 0 && snapshot != NULL)
         sp_proxy_snapshot_unref(&snapshot);
     return snapshot;
 }

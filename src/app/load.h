@@ -16,18 +16,20 @@ struct sp_app_loader {
 };
 
 void sp_app_loader_init(struct sp_app_loader *loader, const char *path);
-/* NULL with faults added. */
+/* To be compiled, also where there are faults by then: that tells the rest of them, so that one run
+ * tells all. NULL: it could not be read as a whole; faults say why. */
 struct sp_config *sp_app_loader_read(struct sp_app_loader *loader,
                                      struct sp_config_faults *faults) SP_MUST_CHECK;
 /* Takes its own reference to `config`. `started` is what the process serves by where only a restart
- * takes up the new value; NULL: it does not serve yet. NULL with faults added. Statistics are set
- * up. */
+ * takes up the new value; NULL: it does not serve yet. NULL: there are faults, found here or in
+ * reading. Statistics are set up. */
 struct sp_proxy_snapshot *sp_app_loader_compile(struct sp_app_loader *loader,
                                                 struct sp_config *config,
                                                 const struct sp_config *started,
                                                 const struct sp_log *log,
                                                 struct sp_config_faults *faults) SP_MUST_CHECK;
-/* check_admin.c: faults of the block `admin` against the rest. */
+/* check_admin.c: faults of the block `admin`, and against the rest where that could be compiled
+ * (snapshot not NULL). */
 void sp_app_check_admin(const struct sp_config *config, const struct sp_proxy_snapshot *snapshot,
                         struct sp_config_faults *faults);
 const struct sp_app_options *sp_app_options_of(const struct sp_config *config);

@@ -11,6 +11,13 @@ static bool has_backends(const struct sp_auth_plan *plan, enum sp_scheme scheme)
     return scheme == SP_SCHEME_NEGOTIATE ? plan->negotiate.len > 0 : plan->basic.len > 0;
 }
 
+/* Where auth names some and has none, that has been told as a fault. */
+static bool is_named(const struct sp_auth_plan *plan, enum sp_scheme scheme)
+{
+    return scheme == SP_SCHEME_NEGOTIATE ? plan->options->negotiate.len > 0
+                                         : plan->options->basic.len > 0;
+}
+
 /* The default: all that auth has, but a password never crosses a network in clear unasked. */
 static void offer_default(const struct sp_auth_plan *plan, const struct sp_listen_options *listen,
                           struct sp_plan_offer *offer)
@@ -36,20 +43,25 @@ static void offer_named(const struct sp_auth_plan *plan, const struct sp_config_
             sp_config_fault(faults, block, "offer",
                             "\"%s\" is not a scheme: offer takes \"negotiate\" and \"basic\"",
                             listen->offer.items[i]);
-        else if (!has_backends(plan, scheme))
+        else if (!is_named(plan, scheme))
             sp_config_fault(faults, block, "offer",
                             "\"%s\" is offered here, but auth names no backend for it: "
                             "set %s = {\"...\"} in auth",
                             listen->offer.items[i], sp_scheme_text(scheme));
         else
-            offer->schemes[scheme] = true;
+            offer->schemes[scheme] = has_backends(plan, scheme);
     }
 }
 
 static void fault_nothing_left(const struct sp_auth_plan *plan, const struct sp_config_block *block,
                                struct sp_config_faults *faults)
 {
-    if (has_backends(plan, SP_SCHEME_BASIC))
+    bool negotiate = is_named(plan, SP_SCHEME_NEGOTIATE), basic = is_named(plan, SP_SCHEME_BASIC);
+
+    if (negotiate != has_backends(plan, SP_SCHEME_NEGOTIATE) ||
+        basic != has_backends(plan, SP_SCHEME_BASIC))
+        return;
+    if (basic)
         sp_config_fault(faults, block, NULL,
                         "nothing is left to offer on this listener: Basic is offered in clear only "
                         "where it is named; give it a tls_certificate, or add offer = {\"basic\"}");

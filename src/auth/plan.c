@@ -87,8 +87,11 @@ static enum sp_err add_backends(struct sp_auth_plan *plan, sp_auth_find_plugin_f
     if (plan->backends == NULL)
         return SP_ERR_NOMEM;
     for (size_t i = 0; i < len && err == SP_OK; i++) {
-        const struct sp_auth_backend_ops *ops = find(owner, blocks[i].plugin);
+        const struct sp_auth_backend_ops *ops;
 
+        if (blocks[i].options == NULL)
+            continue; /* told as a fault by then */
+        ops = find(owner, blocks[i].plugin);
         if (ops == NULL)
             sp_config_fault(faults, &blocks[i], "plugin", "there is no plugin \"%s\"",
                             blocks[i].plugin);
@@ -96,6 +99,18 @@ static enum sp_err add_backends(struct sp_auth_plan *plan, sp_auth_find_plugin_f
             err = add_backend(plan, &blocks[i], ops, log, faults);
     }
     return err;
+}
+
+/* Is there such a block, with a fault that has been told? */
+static bool is_written(const struct sp_auth_plan *plan, const char *name)
+{
+    size_t len = 0;
+    const struct sp_config_block *blocks = sp_config_all(plan->config, "backend", &len);
+
+    for (size_t i = 0; i < len; i++)
+        if (strcmp(blocks[i].title, name) == 0)
+            return true;
+    return false;
 }
 
 /* The name is a slip, or the file that defines it is not included: those that there are tell which.
@@ -106,6 +121,8 @@ static void fault_no_backend(const struct sp_auth_plan *plan, const struct sp_co
     char there[256] = "";
     size_t len = 0;
 
+    if (is_written(plan, name))
+        return;
     for (size_t i = 0; i < plan->backends_len && len < sizeof(there); i++)
         len += (size_t)snprintf(there + len, sizeof(there) - len, "%s\"%.80s\"", i > 0 ? ", " : "",
                                 plan->backends[i].name);

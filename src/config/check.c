@@ -20,9 +20,9 @@ static void *zeroed(struct sp_config_reader *reader, size_t size)
     return memory;
 }
 
-static const struct sp_config_note *find_note(const struct sp_config_draft *draft, const char *name)
+static struct sp_config_note *find_note(const struct sp_config_draft *draft, const char *name)
 {
-    for (const struct sp_config_note *note = draft->notes; note != NULL; note = note->next)
+    for (struct sp_config_note *note = draft->notes; note != NULL; note = note->next)
         if (strcmp(note->name, name) == 0)
             return note;
     return NULL;
@@ -59,7 +59,7 @@ static void fill_options(struct sp_config_reader *reader, const struct sp_config
                          const struct sp_option *table, void *options)
 {
     for (const struct sp_option *option = table; option->name != NULL; option++) {
-        const struct sp_config_note *note = find_note(draft, option->name);
+        struct sp_config_note *note = find_note(draft, option->name);
 
         if (note == NULL && (option->flags & SP_OPTION_REQUIRED) != 0)
             sp_config_fault_at(reader->faults, draft->file->name, draft->line,
@@ -144,8 +144,10 @@ static void fill_plugin_block(struct sp_config_reader *reader,
 /* ---- sections ---- */
 
 static void fill_block(struct sp_config_reader *reader, const struct sp_config_section *section,
-                       const struct sp_config_draft *draft, struct sp_config_block *block)
+                       struct sp_config_draft *draft, struct sp_config_block *block)
 {
+    unsigned before = reader->faults->count;
+
     *block = (struct sp_config_block){.title = draft->title != NULL ? draft->title : "",
                                       .file = draft->file->name,
                                       .line = draft->line,
@@ -154,6 +156,7 @@ static void fill_block(struct sp_config_reader *reader, const struct sp_config_s
         fill_plugin_block(reader, section, draft, block);
     else
         block->options = make_options(reader, draft, section->options, section->options_size, NULL);
+    draft->faulty = reader->faults->count > before;
 }
 
 static bool is_of(const struct sp_config_draft *draft, const struct sp_config_section *section)
@@ -202,21 +205,21 @@ static void fill_titled(struct sp_config_reader *reader, struct sp_config_group 
     group->blocks = zeroed(reader, room * sizeof(*group->blocks));
     if (group->blocks == NULL)
         return;
-    for (const struct sp_config_draft *d = reader->drafts; d != NULL; d = d->next)
+    for (struct sp_config_draft *d = reader->drafts; d != NULL; d = d->next)
         if (is_of(d, group->section) && has_title(reader, group->section, d) &&
             is_new(reader, group->section, d))
             fill_block(reader, group->section, d, &group->blocks[group->blocks_len++]);
 }
 
 /* The one draft of an untitled section; an empty one where the file has none. */
-static const struct sp_config_draft *only_draft(struct sp_config_reader *reader,
-                                                const struct sp_config_section *section,
-                                                const struct sp_config_file *main_file)
+static struct sp_config_draft *only_draft(struct sp_config_reader *reader,
+                                          const struct sp_config_section *section,
+                                          const struct sp_config_file *main_file)
 {
-    const struct sp_config_draft *only = NULL;
+    struct sp_config_draft *only = NULL;
     struct sp_config_draft *empty;
 
-    for (const struct sp_config_draft *d = reader->drafts; d != NULL; d = d->next)
+    for (struct sp_config_draft *d = reader->drafts; d != NULL; d = d->next)
         if (is_of(d, section) && is_new(reader, section, d))
             only = d;
     if (only != NULL)
@@ -231,16 +234,15 @@ static const struct sp_config_draft *only_draft(struct sp_config_reader *reader,
 static void fill_untitled(struct sp_config_reader *reader, struct sp_config_group *group,
                           const struct sp_config_file *main_file)
 {
-    const struct sp_config_draft *draft;
-    struct sp_config_draft *top;
+    struct sp_config_draft *draft;
 
     group->blocks = zeroed(reader, sizeof(*group->blocks));
     if (group->section->name != NULL) {
         draft = only_draft(reader, group->section, main_file);
     } else {
-        draft = top = zeroed(reader, sizeof(*top));
-        if (top != NULL)
-            *top = reader->top;
+        draft = zeroed(reader, sizeof(*draft));
+        if (draft != NULL)
+            *draft = reader->top;
     }
     if (group->blocks == NULL || draft == NULL)
         return;

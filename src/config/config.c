@@ -70,12 +70,13 @@ static void reader_init(struct sp_config_reader *reader, const struct sp_config_
     reader->top.notes_end = &reader->top.notes;
 }
 
-/* The snapshot, when nothing was wrong. */
-static struct sp_config *reader_finish(struct sp_config_reader *reader, const char *path)
+/* The snapshot, when nothing was wrong; or, for those who go on, when all of it could be read. */
+static struct sp_config *reader_finish(struct sp_config_reader *reader, const char *path,
+                                       bool goes_on)
 {
     if (reader->no_memory)
         sp_config_fault_at(reader->faults, path, 1, "out of memory while reading");
-    if (reader->faults->count > 0)
+    if (reader->no_memory || (reader->faults->count > 0 && !goes_on))
         sp_config_unref(&reader->config);
     return reader->config;
 }
@@ -92,17 +93,34 @@ static const struct sp_config_file *reader_begin(struct sp_config_reader *reader
     return file;
 }
 
-struct sp_config *sp_config_read(const char *path, const struct sp_config_section *sections,
-                                 struct sp_config_faults *faults)
+/* A file that is missing makes no other line of the rest wrong, a brace that is missing does. */
+static struct sp_config *read_all(const char *path, const struct sp_config_section *sections,
+                                  bool may_go_on, struct sp_config_faults *faults)
 {
     struct sp_config_reader reader;
     const struct sp_config_file *file;
+    bool whole = false;
 
     reader_init(&reader, sections, faults);
     file = reader_begin(&reader, path);
-    if (file != NULL && sp_config_parse_file(&reader, path, NULL, 1))
-        sp_config_check(&reader, file);
-    return reader_finish(&reader, path);
+    if (file != NULL) {
+        whole = sp_config_parse_file(&reader, path, NULL, 1);
+        if (whole || faults->count == reader.unread)
+            sp_config_check(&reader, file);
+    }
+    return reader_finish(&reader, path, may_go_on && whole);
+}
+
+struct sp_config *sp_config_read(const char *path, const struct sp_config_section *sections,
+                                 struct sp_config_faults *faults)
+{
+    return read_all(path, sections, false, faults);
+}
+
+struct sp_config *sp_config_read_on(const char *path, const struct sp_config_section *sections,
+                                    struct sp_config_faults *faults)
+{
+    return read_all(path, sections, true, faults);
 }
 
 struct sp_config *sp_config_read_part(const char *path, const struct sp_config_section *sections,
@@ -142,7 +160,7 @@ struct sp_config *sp_config_read_text(const char *path, const char *text, size_t
             sp_config_check(&reader, file);
     }
     free(copy);
-    return reader_finish(&reader, path);
+    return reader_finish(&reader, path, false);
 }
 
 void sp_config_note_named(struct sp_config_reader *reader, const struct sp_option *option,

@@ -58,6 +58,12 @@ void sp_config_faults_fini(struct sp_config_faults *faults);
  * outlive the snapshot. */
 struct sp_config *sp_config_read(const char *path, const struct sp_config_section *sections,
                                  struct sp_config_faults *faults) SP_MUST_CHECK;
+/* The same for those who look for the faults that only the owners of options can tell, and want
+ * these also where there are others: what is at fault has its default's value, and a plugin's block
+ * without a table has no options. Never to be served by when `faults` has any. NULL: what is
+ * written could not be read as a whole. */
+struct sp_config *sp_config_read_on(const char *path, const struct sp_config_section *sections,
+                                    struct sp_config_faults *faults) SP_MUST_CHECK;
 /* As much of one untitled section as can be made out, whatever else is wrong, which is told in
  * `faults` as far as it is met: for those who need one key of a file that may be at fault. Nothing
  * else is in the snapshot. NULL: no memory. */
@@ -78,7 +84,8 @@ const struct sp_config_block *sp_config_one(const struct sp_config *config, cons
 const struct sp_config_block *sp_config_all(const struct sp_config *config, const char *name,
                                             size_t *len_out);
 /* Adds a fault at the place where `option` is set in the block (or where the block begins, when it
- * is not set or option is NULL). For checks that only the owner of the options can make. */
+ * is not set or option is NULL). For checks that only the owner of the options can make. Where
+ * there is a fault already, it is counted and not told. */
 void sp_config_fault(struct sp_config_faults *faults, const struct sp_config_block *block,
                      const char *option, const char *fmt, ...) SP_PRINTF(4, 5);
 /* The same for what deserves a word and is no fault. */

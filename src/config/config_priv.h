@@ -41,6 +41,7 @@ struct sp_config_note {
     size_t values_len;
     size_t values_cap;
     bool append; /* += without an = before: the default comes first */
+    bool faulty; /* told: its default stands in its place */
 };
 
 /* A block as it stands in a file (or the top level, which all files share). */
@@ -52,6 +53,7 @@ struct sp_config_draft {
     unsigned line;
     size_t order;                        /* among all blocks, as read */
     const struct sp_config_draft *first; /* which this one repeats; NULL: none (repeats.c) */
+    bool faulty;                         /* something of it was told */
     struct sp_config_note *notes;        /* in the file's order */
     struct sp_config_note **notes_end;
 };
@@ -88,8 +90,9 @@ struct sp_config_reader {
     struct sp_config_draft **drafts_end;
     size_t drafts_len;
     unsigned files;
-    bool partial;   /* a variable that is not set is a fault, but no reason to stop */
-    bool no_memory; /* said once, at the end */
+    unsigned unread; /* included files that could not be: each is one fault, and no other follows */
+    bool partial;    /* a variable that is not set is a fault, but no reason to stop */
+    bool no_memory;  /* said once, at the end */
 };
 
 /* ---- faults.c ---- */
@@ -147,7 +150,7 @@ bool sp_config_parse_file(struct sp_config_reader *reader, const char *path,
 /* Fills the option's field. `note` NULL: from the default. `file` is where relative names of the
  * default start. Faults are added at the note (or at file and line). */
 void sp_config_value_fill(struct sp_config_reader *reader, const struct sp_option *option,
-                          const struct sp_config_note *note, const struct sp_config_file *file,
+                          struct sp_config_note *note, const struct sp_config_file *file,
                           void *options);
 /* What a number of that type looks like when a person writes it: 30s, 64k. `out` has 32 bytes. */
 const char *sp_config_value_text(enum sp_option_type type, int64_t value, char *out);

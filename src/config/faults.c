@@ -29,14 +29,15 @@ static void add_line(struct sp_buf *to, const char *file, unsigned line, const c
                      va_list ap)
 {
     char message[1024];
+    enum sp_err err;
 
     if (vsnprintf(message, sizeof(message), fmt, ap) < 0)
         return;
     for (char *c = message; *c != '\0'; c++)
         if (*c == '\n')
             *c = ' ';
-    if (sp_buf_printf(to, "%s:%u: %s\n", file, line, message) != SP_OK)
-        return;
+    err = sp_buf_printf(to, "%s:%u: %s\n", file, line, message);
+    (void)err;
 }
 
 void sp_config_fault_at(struct sp_config_faults *faults, const char *file, unsigned line,
@@ -71,6 +72,16 @@ static const struct sp_config_note *find_note(const struct sp_config_block *bloc
     return NULL;
 }
 
+/* Of what is at fault already, nothing more is told. */
+static bool is_told(const struct sp_config_block *block, const char *option)
+{
+    const struct sp_config_note *note = find_note(block, option);
+
+    if (note != NULL)
+        return note->faulty;
+    return block->draft != NULL && block->draft->faulty;
+}
+
 /* At the option's place, or the block's where it is not set. */
 static void add_line_at(struct sp_buf *to, const struct sp_config_block *block, const char *option,
                         const char *fmt, va_list ap)
@@ -89,7 +100,8 @@ void sp_config_fault(struct sp_config_faults *faults, const struct sp_config_blo
     va_list ap;
 
     va_start(ap, fmt);
-    add_line_at(&faults->text, block, option, fmt, ap);
+    if (!is_told(block, option))
+        add_line_at(&faults->text, block, option, fmt, ap);
     va_end(ap);
     faults->count++;
 }

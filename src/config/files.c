@@ -56,6 +56,7 @@ static bool read_and_parse(struct sp_config_reader *reader, const struct sp_conf
     sp_config_note_named(reader, NULL, file->name, from_name, from_line);
     text = read_whole(file->name, &len, &why);
     if (text == NULL) {
+        reader->unread += file->from != NULL;
         sp_config_fault_at(
             reader->faults, from_name, from_line, "%s cannot be read: %s%s",
             file->from == NULL ? "the configuration" : sp_config_show(file->name), why,

@@ -194,12 +194,14 @@ static char *read_path(const struct filling *f, const char *text)
     if (path == NULL || path[0] == '\0' || (f->option->flags & SP_OPTION_MAY_MISS) != 0)
         return path;
     sp_config_note_named(f->reader, f->option, path, f->note->file->name, f->note->line);
-    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
+    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0) {
         FAULT(f, "%s cannot be read: %s", sp_config_show(path), strerror(errno));
-    else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) /* whoever opens it would wait */
+    } else if (stat(path, &st) == 0 && S_ISFIFO(st.st_mode)) { /* whoever opens it would wait */
         FAULT(f, "%s is a pipe; write it to a file", sp_config_show(path));
-    else if (f->option->type == SP_OPTION_PATHS && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        path = keep(f, "/dev/null");
+    } else if (f->option->type == SP_OPTION_PATHS && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
         FAULT(f, "%s is a folder; name the file in it", sp_config_show(path));
+    }
     return path;
 }
 
@@ -342,8 +344,22 @@ static void fill_from_default(const struct filling *f)
         fill_one(f, text);
 }
 
+/* What is at fault has the value that it would have if it were not written: whoever looks for
+ * further faults finds no other one of its making. A file that cannot be read keeps its name. */
+static void fill_in_place_of(const struct filling *faulty, const struct sp_config_note *made_up)
+{
+    struct filling f = *faulty;
+
+    f.note = made_up;
+    f.is_default = true;
+    if (f.option->type == SP_OPTION_LIST)
+        *(struct sp_strings *)f.field = (struct sp_strings){0};
+    if (f.option->type != SP_OPTION_PATH && f.option->type != SP_OPTION_PATHS)
+        fill_from_default(&f);
+}
+
 void sp_config_value_fill(struct sp_config_reader *reader, const struct sp_option *option,
-                          const struct sp_config_note *note, const struct sp_config_file *file,
+                          struct sp_config_note *note, const struct sp_config_file *file,
                           void *options)
 {
     static char nothing[] = "";
@@ -354,10 +370,16 @@ void sp_config_value_fill(struct sp_config_reader *reader, const struct sp_optio
                         .is_default = note == NULL,
                         .field = (char *)options + option->offset};
 
+    unsigned before = reader->faults->count;
+
     if (option->type == SP_OPTION_STRING || option->type == SP_OPTION_PATH)
         *(char **)f.field = nothing; /* never NULL, also where a fault follows */
     if (note != NULL)
         fill_from_note(&f);
     else
         fill_from_default(&f);
+    if (note != NULL && reader->faults->count > before) {
+        note->faulty = true;
+        fill_in_place_of(&f, &made_up);
+    }
 }

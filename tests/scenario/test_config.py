@@ -80,6 +80,34 @@ def test_all_faults_are_told_and_not_just_the_first(w):
     check(w, config, "header_size", "ttl", "timeout")
 
 
+def test_one_run_tells_what_the_reader_finds_and_what_the_owners_find(w):
+    """Keys, values, files, addresses, rules, backends and their own checks; and nothing that only follows from these."""
+    config = w.config()
+    config.limits = {"header_size": "lots", "no_such_key": 1}
+    config.listens += [("10.99.0.1:99999", {}), ("10.99.0.1:3143", {"tls_certificate": "absent.pem", "tls_key": w.key}), ("10.99.0.1:3129", {"offer": ["digest"]})]
+    config.auth = {"basic": ["corp-ldap", "ghost"], "negotiate": ["odd"]}
+    config.protect = {"destinations": ["10.0.0.0/99"]}
+    config.forward = {"via": "two words", "x_forwarded_for": "perhaps"}
+    config.rule("one", to=[""])
+    config.admin["http"] = "nowhere"
+    config.backends["corp-ldap"] = w.ldap_backend(timeout="soon", uris=["http://dc1.corp.test"])
+    config.backends["odd"] = {"plugin": "nosuch"}
+    said = check(w, config, "`header_size`", "`no_such_key`", r"10\.99\.0\.1:99999", r"absent\.pem", '"digest"', '"ghost"', "10.0.0.0/99", '"two words"', '"perhaps"',
+                 r'to: ""', '"nowhere" is not an address', '"soon"', "http://dc1", '"nosuch"')
+    assert len(said.splitlines()) == 14, said
+    assert all(re.match(r"\S+\.conf:\d+: ", line) for line in said.splitlines()), said
+
+
+def test_a_missing_file_hides_no_other_fault(w):
+    config = w.config()
+    config.limits = {"header_size": "lots"}
+    path = config.write()
+    os.unlink(os.path.join(config.folder, "backends", "corp-ldap.conf"))
+    code, out, err = w.command("check", "-c", path)
+    assert code == 1 and len(err.splitlines()) == 2, err
+    assert re.search(r"sallyport\.conf:\d+: \S+corp-ldap\.conf cannot be read", err) and "`header_size`" in err, err
+
+
 def test_missing_files_are_named(w):
     config = w.config()
     config.backends["corp-ldap"] = w.ldap_backend(bind_password_file="absent.secret")

@@ -86,9 +86,12 @@ def test_the_running_proxy_is_known(w):
 def test_a_fault_of_the_configuration(w):
     config = healthy(w)
     config.guard["windou"] = "1m"
+    config.admin["http"] = "nowhere"
     status, out = doctor(w, config, "--json")
     assert status == 1
-    ill(json.loads(out)["findings"], "configuration", "windou")
+    found = json.loads(out)["findings"]
+    assert "not looked at" in found.pop()["state"], out     # and so it ends
+    assert len(ill(found, "configuration", "windou", "nowhere")) == 2, found
 
 
 def test_an_address_taken_by_another_and_one_that_is_not_ours(w):

@@ -163,6 +163,8 @@ static void faults_in_included_files_name_those_files(void **state)
     assert_null(read_main(f));
     assert_fault(f, "main.conf:2: ");
     assert_fault(f, "sub/none.conf cannot be read: No such file or directory");
+    assert_fault(f, "main.conf:3: `workers`"); /* and what is wrong elsewhere */
+    assert_fault(f, "sub/one.conf:2: unknown key `bogus`");
     write_text("main.conf", "include(\"sub/one.conf\")\n");
     assert_null(read_main(f));
     assert_fault(f, "sub/one.conf:2: `certificate`: ");
@@ -170,6 +172,40 @@ static void faults_in_included_files_name_those_files(void **state)
     write_text("sub/one.conf", "listen \"b\" { certificate = \"open\n");
     assert_null(read_main(f));
     assert_fault(f, "sub/one.conf:1: a string ends on its own line");
+}
+
+/* For `check`: the owners of options look at what is left, and nothing is told twice. */
+static void reading_goes_on_with_defaults_in_place_of_faults(void **state)
+{
+    struct fixture *f = *state;
+    const struct sp_config_block *listen, *backends;
+    char path[256];
+    size_t len;
+
+    snprintf(path, sizeof(path), "%s/main.conf", folder);
+    write_text("main.conf",
+               "pause = 3\nlimits { count = 101 }\nlisten \"a\" { certificate = \"none.pem\" }\n"
+               "listen \"b\" { }\nbackend \"c\" { plugin = \"none\" }\n");
+    f->config = sp_config_read_on(path, test_sections, &f->faults);
+    assert_non_null(f->config);
+    assert_int_equal(f->faults.count, 4);
+    assert_int_equal(top(f)->pause_ms, 30000); /* the default */
+    listen = sp_config_all(f->config, "listen", &len);
+    assert_int_equal(len, 2);
+    backends = sp_config_all(f->config, "backend", &len);
+    assert_int_equal(len, 1);
+    assert_null(backends[0].options);
+    sp_config_fault(&f->faults, &listen[0], "certificate", "told twice");
+    sp_config_fault(&f->faults, &listen[0], NULL, "follows from it");
+    sp_config_fault(&f->faults, &listen[1], NULL, "another one");
+    assert_int_equal(f->faults.count, 7);
+    assert_fault(f, "main.conf:4: another one");
+    assert_null(strstr(fault_text(f), "told twice"));
+    assert_null(strstr(fault_text(f), "follows from it"));
+    sp_config_unref(&f->config);
+    write_text("main.conf", "workers = x\ninclude(\"none.conf\")\n");
+    f->config = sp_config_read_on(path, test_sections, &f->faults);
+    assert_null(f->config); /* who knows what stands there */
 }
 
 static void a_file_that_includes_itself_is_refused(void **state)
@@ -318,6 +354,7 @@ int main(void)
         TEST(numbers_are_told_as_people_write_them),
         TEST(included_files_are_read_in_place_and_beside_their_includer),
         TEST(faults_in_included_files_name_those_files),
+        TEST(reading_goes_on_with_defaults_in_place_of_faults),
         TEST(a_file_that_includes_itself_is_refused),
         TEST(a_missing_main_file_is_a_fault),
         TEST(a_secret_is_read_without_its_line_end),
