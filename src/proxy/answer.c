@@ -6,6 +6,17 @@
 
 /* ---- answers ---- */
 
+/* Whoever sends a name and a password is not told which of the two was wrong: that would say which
+ * names exist. The log and `why` have it. */
+static struct sp_span details_of(const struct sp_exchange *x)
+{
+    bool is_guess = x->reason == SP_REASON_BAD_CREDENTIALS || x->reason == SP_REASON_LOOP;
+
+    if (is_guess && x->auth.scheme == SP_SCHEME_BASIC)
+        return sp_span_cstr("wrong user name or password");
+    return sp_span_cstr(x->words[0] != '\0' ? x->words : NULL);
+}
+
 static void fill_reply(const struct sp_exchange *x, struct sp_http_reply *reply)
 {
     const struct sp_session *s = x->session;
@@ -13,7 +24,7 @@ static void fill_reply(const struct sp_exchange *x, struct sp_http_reply *reply)
     *reply = (struct sp_http_reply){
         .status = x->status,
         .reason = sp_reason_text(x->reason),
-        .details = sp_span_cstr(x->words[0] != '\0' ? x->words : NULL),
+        .details = details_of(x),
         .id = sp_span_of(x->id, ID_LEN),
         .via = x->epoch->snapshot->via,
         .final_token = x->status != 407 ? x->auth.final_token : SP_SPAN_NONE,

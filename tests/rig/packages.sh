@@ -5,7 +5,7 @@ libconfuse-dev libc-ares-dev libssl-dev libcrypt-dev libjansson-dev libcap-ng-de
 RIG_PACKAGES="slapd ldap-utils libsasl2-modules-gssapi-mit krb5-kdc krb5-admin-server krb5-user gss-ntlmssp nginx curl
 openssl iproute2 util-linux python3 python3-gssapi"
 TEST_PACKAGES="clang clang-format libclang-rt-14-dev llvm socat ncat wrk
-strace adduser busybox logrotate systemd python3-seccomp haproxy file dpkg-dev"
+strace adduser busybox logrotate systemd python3-seccomp haproxy file dpkg-dev make"
 # What tests/clients runs, as it is to be in every run of all tests; and what is too large for that.
 CLIENT_PACKAGES="wget aria2 git socat ncat chromium libnss3-tools python3-requests python3-gi gir1.2-soup-3.0 glib-networking
 libwww-perl rsync apt dpkg"

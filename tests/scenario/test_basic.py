@@ -1,5 +1,7 @@
 """Basic credentials: good, bad, odd, and never to be tried."""
 
+import re
+
 from common import ALICE, ECHO, ask, basic, challenged, expect, login, own, passed, stays_open
 from sp_rig.directory import PEOPLE, TWIN_PASSWORD, person_dn
 from sp_rig.procs import wait_until
@@ -103,6 +105,20 @@ def test_an_unknown_user_is_407_without_a_bind(w):
     w.start()
     own(challenged(ask(w, auth=basic("nobody", "whatever"))), 407, "bad_credentials")
     assert w.ldap.binds("nobody") == 0
+
+
+def test_what_was_wrong_is_told_to_the_log_and_not_to_strangers(w):
+    """Neither the head nor the page tells a wrong password from a name that nobody has, so names cannot be found out by them."""
+    p = w.start()
+    for accept in ("text/html", "text/plain"):
+        seen = set()
+        for user in ("bob", "nobody-here", "twin", "ELSEWHERE\\bob"):
+            answer = challenged(ask(w, auth=login(user, "Some-Pass-00"), fields=[("Accept", accept)]))
+            its_id = re.search(rb'id="([^"]+)"', answer.head)[1]
+            seen.add((answer.head + answer.body).replace(its_id, b"").replace(answer.get("Date").encode(), b""))
+        assert len(seen) == 1, seen
+    p.log_says('user="bob" reason="wrong password"')
+    p.log_says('user="nobody-here" reason="no such user"')
 
 
 def test_an_empty_password_is_never_bound(w):
