@@ -270,6 +270,7 @@ struct sp_auth_ask {
     struct sp_handshake *handshake;   /* LEG */
     const struct sp_identity *proven; /* GROUPS: by the ticket */
     const struct sp_plan_backend *prover;
+    uint64_t prover_basis; /* GROUPS: what its proof rests on */
     bool by_pin; /* GROUPS: for a request without a token, whose connection has an identity */
     struct sp_verdict_key groups_key;
     char text[384];

@@ -29,6 +29,7 @@ struct sp_handshake {
     struct sp_auth_conn *conn;
     struct sp_auth_ask *ask; /* LEG */
     size_t at;               /* in the chain */
+    uint64_t basis;          /* what the backend's answer rests on: of when it was asked */
     struct sp_auth_op *op;
     struct sp_timer deadline;
     uint64_t deadline_ms;
@@ -179,6 +180,7 @@ static bool first_leg(struct sp_handshake *hs, struct sp_auth_ask *ask, struct s
         enum sp_err err;
 
         hs->leg_begun_us = sp_loop_now_us(hs->engine->loop);
+        hs->basis = sp_plan_basis(b->plan);
         err = b->plan->ops->start(b->handle, &input, on_leg, hs, &hs->op);
         if (err == SP_OK)
             return true;
@@ -236,6 +238,7 @@ static bool proven(struct sp_handshake *hs, struct sp_auth_ask *ask, const struc
     bool kept = r->token.len == 0 || sp_auth_conn_keep_token(conn, r->token) == SP_OK;
 
     ask->prover = backend_of(hs);
+    ask->prover_basis = hs->basis;
     if (kept && user.len > 0)
         ask->proven = sp_identity_new(user, r->principal, sp_span_cstr(ask->prover->name),
                                       SP_SCHEME_NEGOTIATE, sp_span_cstr(r->mech), r->groups,
@@ -265,8 +268,6 @@ static void not_proven(struct sp_handshake *hs, struct sp_auth_ask *ask,
                   (r->verdict == SP_VERDICT_UNKNOWN_USER && hs->skipped);
 
     log_refusal(hs, ask, r);
-    sp_tell_verdict(ask->tracer, about.backend, r,
-                    sp_loop_now_us(hs->engine->loop) - hs->leg_begun_us);
     answer->how = unsure ? SP_HOW_NONE : SP_HOW_DIRECTORY;
     if (unsure)
         sp_answer_unavailable(ask->conn, hs->overloaded, &about, r->reason, answer);
@@ -291,7 +292,6 @@ static bool try_next(struct sp_handshake *hs, struct sp_auth_ask *ask,
     if (!passes || !hs->first_leg || at + 1 >= hs->engine->plan->negotiate.len)
         return false;
     hs->skipped |= r->verdict == SP_VERDICT_UNAVAILABLE;
-    sp_tell_verdict(ask->tracer, asked->name, r, 0);
     hs->op = NULL;
     hs->at++;
     if (first_leg(hs, ask, sp_secret_span(&hs->first))) {
@@ -304,16 +304,22 @@ static bool try_next(struct sp_handshake *hs, struct sp_auth_ask *ask,
     return false;
 }
 
-static void count(struct sp_handshake *hs, const struct sp_auth_result *r)
+/* What the backend at hand has come to: counted, and told where it is not ALLOW, which its own last
+ * step says. */
+static void note_verdict(struct sp_handshake *hs, const struct sp_auth_ask *ask,
+                         const struct sp_auth_result *r)
 {
     struct sp_engine_backend *b = sp_engine_backend(hs->engine, backend_of(hs));
+    uint64_t leg_us = sp_loop_now_us(hs->engine->loop) - hs->leg_begun_us;
 
-    hs->spent_us += sp_loop_now_us(hs->engine->loop) - hs->leg_begun_us;
+    hs->spent_us += leg_us;
     if (r->verdict == SP_VERDICT_MORE)
         return;
     sp_engine_backend_heard(b, r);
     sp_stats_auth(b->plan->series, sp_auth_count_of(r->verdict), hs->spent_us);
     hs->spent_us = 0;
+    if (r->verdict != SP_VERDICT_ALLOW)
+        sp_tell_verdict(ask->tracer, b->plan->name, r, leg_us);
 }
 
 static void on_leg(void *owner, const struct sp_auth_result *result)
@@ -329,7 +335,7 @@ static void on_leg(void *owner, const struct sp_auth_result *result)
     if (result->verdict == SP_VERDICT_MORE &&
         (result->token.len == 0 || sp_auth_conn_keep_token(hs->conn, result->token) != SP_OK))
         result = &broken;
-    count(hs, result);
+    note_verdict(hs, ask, result);
     if (result->verdict == SP_VERDICT_MORE) {
         challenge(hs, result, &answer);
     } else if (result->verdict == SP_VERDICT_ALLOW) {
@@ -347,14 +353,18 @@ static void on_deadline(struct sp_timer *timer)
 {
     struct sp_handshake *hs = sp_container_of(timer, struct sp_handshake, deadline);
     struct sp_auth_answer answer = {.state = SP_AUTH_PENDING};
-    struct sp_answer_about about = {.scheme = SP_SCHEME_NEGOTIATE, .backend = backend_of(hs)->name};
-    struct sp_auth_conn *conn = hs->conn;
-    struct sp_auth_ask *ask = hs->ask;
+    const struct sp_auth_result late = {.verdict = SP_VERDICT_UNAVAILABLE,
+                                        .reason = "the handshake took too long"};
+    struct sp_auth_ask *ask;
 
-    sp_handshake_end(&conn->handshake); /* cancels the leg, if a backend is at it */
-    if (ask == NULL)
+    if (hs->state == HANDSHAKE_CLIENT) {
+        sp_handshake_end(&hs->conn->handshake);
         return;
-    sp_answer_unavailable(ask->conn, false, &about, "the handshake took too long", &answer);
+    }
+    backend_of(hs)->ops->cancel(&hs->op);
+    ask = take_ask(hs);
+    note_verdict(hs, ask, &late);
+    not_proven(hs, ask, &late, &answer);
     sp_ask_answer(ask, &answer);
 }
 

@@ -26,8 +26,8 @@ void sp_negotiate_finish(struct sp_auth_ask *ask, struct sp_outcome *outcome,
             conn->pinned = sp_identity_ref(outcome->identity);
             conn->proven = sp_identity_ref(ask->proven);
             conn->pinned_ms = outcome->how == SP_HOW_GRACE ? 0 : sp_loop_now_ms(ask->engine->loop);
-            conn->prover_basis = sp_plan_basis(ask->prover);
-            conn->groups_basis = ask->groups_key.basis; /* as it was when they were asked for */
+            conn->prover_basis = ask->prover_basis; /* both as they were when it was asked for */
+            conn->groups_basis = ask->groups_key.basis;
         }
         if (ask->by_pin && outcome->how != SP_HOW_GRACE)
             outcome->how = SP_HOW_CONNECTION;
@@ -122,6 +122,7 @@ void sp_negotiate_ask_pinned(struct sp_auth_engine *engine, struct sp_auth_conn 
     }
     ask->proven = sp_identity_ref((*slot)->proven);
     ask->prover = prover;
+    ask->prover_basis = (*slot)->prover_basis;
     ask->by_pin = true;
     if (sp_groups_find(ask, answer))
         sp_ask_free(&ask);

@@ -415,11 +415,15 @@ static const struct sp_option options[] = {
 const struct sp_auth_backend_ops fake_password_ops = FAKE_OPS(
     "fake", SP_AUTH_PASSWORD | SP_AUTH_GROUPS, name_of);
 const struct sp_auth_backend_ops fake_token_ops = FAKE_OPS("faketoken", SP_AUTH_TOKEN, NULL);
+const struct sp_auth_backend_ops fake_both_ops = FAKE_OPS(
+    "fakeboth", SP_AUTH_PASSWORD | SP_AUTH_TOKEN, name_of);
 
 const struct sp_auth_backend_ops *fake_find(void *owner, const char *plugin)
 {
     (void)owner;
     if (strcmp(plugin, "fake") == 0)
         return &fake_password_ops;
+    if (strcmp(plugin, "fakeboth") == 0)
+        return &fake_both_ops;
     return strcmp(plugin, "faketoken") == 0 ? &fake_token_ops : NULL;
 }

@@ -51,8 +51,9 @@ struct fake_options {
 
 extern const struct sp_auth_backend_ops fake_password_ops; /* PASSWORD and GROUPS */
 extern const struct sp_auth_backend_ops fake_token_ops;    /* TOKEN */
+extern const struct sp_auth_backend_ops fake_both_ops;     /* PASSWORD and TOKEN */
 
-/* For sp_auth_plan_new: "fake" and "faketoken". */
+/* For sp_auth_plan_new: "fake", "faketoken" and "fakeboth". */
 const struct sp_auth_backend_ops *fake_find(void *owner, const char *plugin);
 /* The world of a backend block; made at the first call. */
 struct fake_world *fake_world(const char *backend);

@@ -292,21 +292,67 @@ static void a_token_that_is_not_for_the_first_backend_goes_to_the_next(void **st
     close_all(&conn);
 }
 
+/* What each backend was told to have said, a line each: "krb: unknown user". */
+static char verdicts[256];
+
+static void note_verdict(struct sp_auth_tracer *tracer, const struct sp_auth_step *step)
+{
+    size_t used = strlen(verdicts);
+
+    (void)tracer;
+    if (strcmp(step->what, "verdict") == 0)
+        (void)snprintf(verdicts + used, sizeof(verdicts) - used, "%s: %s\n", step->server,
+                       step->outcome);
+}
+
+static void each_backends_verdict_is_told_once(void **state)
+{
+    struct sp_auth_tracer tracer = {note_verdict};
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+
+    (void)state;
+    open_with(LISTEN "auth { negotiate = {\"krb\", \"krb2\"} basic = {\"dir\"} }\n" DIR
+                     "backend \"krb\" { plugin = \"faketoken\" }\n"
+                     "backend \"krb2\" { plugin = \"faketoken\" }\n");
+    verdicts[0] = '\0';
+    rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conn, rig_negotiate("verdict=unknown"),
+              &r);
+    rig_turn_until(&rig, &r.answered);
+    assert_int_equal(r.state, SP_AUTH_CHALLENGE);
+    assert_string_equal(verdicts, "krb: as scripted\nkrb2: as scripted\n");
+    krb2->start_err = SP_ERR_FULL; /* the next one cannot be asked: the first one's stands */
+    verdicts[0] = '\0';
+    rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conn, rig_negotiate("verdict=unknown"),
+              &r);
+    rig_turn_until(&rig, &r.answered);
+    assert_string_equal(verdicts, "krb: as scripted\n");
+    close_all(&conn);
+}
+
 /* ---- deadlines, cancel, close ---- */
 
 static void a_leg_that_takes_too_long_is_503(void **state)
 {
+    struct sp_auth_tracer tracer = {note_verdict};
     struct sp_auth_conn *conn = NULL;
     struct rig_reply r;
+    uint64_t before;
 
     (void)state;
     open_with(LISTEN "auth { negotiate = {\"krb\"} basic = {\"dir\"} handshake_timeout = 1s }\n" DIR
                      "backend \"krb\" { plugin = \"faketoken\" }\n");
     krb->hold = true;
-    r = rig_ask(&rig, &conn, rig_negotiate(ALICE));
+    before = sp_stats_auth_count(sp_stats_backend("krb"), SP_COUNT_UNAVAILABLE);
+    verdicts[0] = '\0';
+    rig_begin(&rig, &(struct rig_from){.tracer = &tracer}, &conn, rig_negotiate(ALICE), &r);
+    rig_turn_until(&rig, &r.answered);
     assert_int_equal(r.state, SP_AUTH_UNAVAILABLE);
     assert_int_equal(r.reason, SP_REASON_DIRECTORY_UNAVAILABLE);
     assert_int_equal(krb->cancelled, 1);
+    assert_string_equal(verdicts, "krb: the handshake took too long\n");
+    assert_int_equal(sp_stats_auth_count(sp_stats_backend("krb"), SP_COUNT_UNAVAILABLE),
+                     before + 1);
     assert_int_equal(sp_stats_sum(SP_STAT_HANDSHAKES), 0);
     krb->hold = false;
     assert_int_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE)).state, SP_AUTH_PASSED);
@@ -698,6 +744,39 @@ static void groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again(voi
     close_all(&conn);
 }
 
+/* A backend that verifies passwords with a file, too: what it said of a ticket before the file was
+ * taken up serves no longer than what it said of a password. */
+static void a_proof_on_its_way_while_a_file_is_taken_up_is_not_pinned_for_long(void **state)
+{
+    char path[] = "/tmp/people-XXXXXX", text[512];
+    struct sp_auth_conn *conn = NULL;
+    struct rig_reply r;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    (void)snprintf(text, sizeof(text),
+                   LISTEN "auth { negotiate = {\"krb\"} basic = {\"krb\"} }\n" DIR
+                          "backend \"krb\" { plugin = \"fakeboth\" path = \"%s\" "
+                          "groups_from = \"dir\" }\n",
+                   path);
+    open_with(text);
+    krb->hold = true;
+    rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
+    rig_turn_until_count(&rig, &krb->started, 1);
+    assert_int_equal(write(fd, "x", 1), 1);
+    sp_auth_plan_poll(rig.plan);
+    krb->hold = false;
+    rig_turn_until(&rig, &r.answered);
+    assert_int_equal(r.state, SP_AUTH_PASSED);
+    assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
+    assert_int_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE)).state, SP_AUTH_PASSED);
+    assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
+    (void)close(fd);
+    (void)unlink(path);
+    close_all(&conn);
+}
+
 static void guard_does_not_touch_negotiate(void **state)
 {
     struct sp_auth_conn *conn = NULL;
@@ -740,6 +819,7 @@ int main(void)
         cmocka_unit_test(verdicts_become_their_statuses),
         cmocka_unit_test(garbled_tokens_are_refused_and_long_ones_close),
         cmocka_unit_test(a_token_that_is_not_for_the_first_backend_goes_to_the_next),
+        cmocka_unit_test(each_backends_verdict_is_told_once),
         cmocka_unit_test(a_leg_that_takes_too_long_is_503),
         cmocka_unit_test(a_client_that_owes_a_token_too_long_starts_afresh),
         cmocka_unit_test(cancel_in_flight_ends_the_handshake),
@@ -758,6 +838,7 @@ int main(void)
         cmocka_unit_test(an_identity_ends_where_its_scheme_is_offered_no_more),
         cmocka_unit_test(a_reload_of_who_knows_groups_looks_them_up_again),
         cmocka_unit_test(groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again),
+        cmocka_unit_test(a_proof_on_its_way_while_a_file_is_taken_up_is_not_pinned_for_long),
         cmocka_unit_test(guard_does_not_touch_negotiate),
         cmocka_unit_test(handshake_legs_do_not_count_as_refusals),
     };
