@@ -66,15 +66,18 @@ static bool place_add(struct sp_guard_places *u, const struct sp_digest *passwor
     return true;
 }
 
-/* May one more password be tried? Below the limit, whenever a place is left; at the limit, after
- * the block, one at a time. */
-static bool has_place(const struct sp_guard_places *u, uint64_t limit)
+/* May this password be tried? Below the limit a new one needs a place. At the limit, after the
+ * block, one at a time may, those that were wrong before too: a directory may count every bind. */
+static bool may_ask(const struct sp_guard_places *u, const struct sp_guard_place *same,
+                    uint64_t limit)
 {
-    uint32_t wrong = count_wrong(u);
+    uint32_t others = 0;
 
-    if (wrong >= limit)
-        return u->len == wrong;
-    return u->len < limit;
+    for (uint32_t i = 0; i < u->len; i++)
+        others += &u->items[i] != same && u->items[i].asking > 0 ? 1 : 0;
+    if (count_wrong(u) >= limit)
+        return others == 0;
+    return same != NULL || u->len < limit;
 }
 
 /* The oldest wrong password makes room where one was let through beyond the limit. */
@@ -102,24 +105,21 @@ enum sp_err sp_guard_places_take(struct sp_guard_places *u, const struct sp_dige
 
     slide(u, window_ms, now_ms);
     same = place_find(u, password);
-    if (same != NULL) {
-        same->asking++;
-        return SP_OK;
-    }
-    if (!has_place(u, limit))
+    if (!may_ask(u, same, limit))
         return SP_ERR_DENIED;
-    return place_add(u, password) ? SP_OK : SP_ERR_NOMEM;
+    if (same == NULL)
+        return place_add(u, password) ? SP_OK : SP_ERR_NOMEM;
+    same->asking++;
+    return SP_OK;
 }
 
 bool sp_guard_places_settle(struct sp_guard_places *u, const struct sp_digest *password, bool wrong,
                             uint64_t limit, uint64_t now_ms)
 {
     struct sp_guard_place *p = place_find(u, password);
-    bool repeated;
 
     if (p == NULL)
         return false;
-    repeated = p->wrong;
     p->asking -= p->asking > 0 ? 1 : 0;
     if (!wrong) {
         if (!p->wrong && p->asking == 0)
@@ -129,7 +129,7 @@ bool sp_guard_places_settle(struct sp_guard_places *u, const struct sp_digest *p
     p->wrong = true;
     p->at_ms = now_ms;
     keep_within(u, limit);
-    return !repeated && count_wrong(u) >= limit;
+    return count_wrong(u) >= limit;
 }
 
 void sp_guard_places_fini(struct sp_guard_places *u)

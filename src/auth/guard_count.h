@@ -35,11 +35,11 @@ struct sp_guard_slices {
     uint64_t newest_slice;
 };
 
-/* A place for this password, until it is settled. SP_ERR_DENIED: none is left below `limit`;
- * SP_ERR_NOMEM. */
+/* A place for this password, until it is settled. SP_ERR_DENIED: none is left below `limit`, or at
+ * the limit another has its turn; SP_ERR_NOMEM. */
 enum sp_err sp_guard_places_take(struct sp_guard_places *places, const struct sp_digest *password,
                                  uint64_t limit, uint64_t window_ms, uint64_t now_ms) SP_MUST_CHECK;
-/* True: with this wrong password the limit is met. A place that is not there any more is none. */
+/* True: it was wrong, and the limit is met. A place that is not there any more is none. */
 bool sp_guard_places_settle(struct sp_guard_places *places, const struct sp_digest *password,
                             bool wrong, uint64_t limit, uint64_t now_ms);
 void sp_guard_places_fini(struct sp_guard_places *places);

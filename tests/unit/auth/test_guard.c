@@ -144,6 +144,25 @@ static void after_a_block_one_wrong_password_blocks_anew(void **state)
         sp_guard_blocked(guard, who("alice", "x", "10.0.0.1"), after + 5 * MINUTE + 1, &block));
 }
 
+/* Three devices, each with an old password of its own: a directory that counts every bind sees one
+ * for each block, whichever of them it is. */
+static void after_a_block_known_wrong_passwords_take_turns_too(void **state)
+{
+    uint64_t after = 3 + 5 * MINUTE;
+    struct sp_guard_who *first = who("alice", "a", "10.0.0.1");
+
+    (void)state;
+    assert_true(wrong("a", 1) && wrong("b", 2) && wrong("c", 3));
+    assert_int_equal(sp_guard_reserve(guard, first, after, &block), SP_OK);
+    assert_false(wrong("b", after));
+    assert_true(sp_guard_settle(guard, first, SP_GUARD_WRONG, after).user_blocked);
+    assert_false(wrong("b", after + 1));
+    assert_false(wrong("c", after + 1));
+    assert_true(wrong("c", after + 5 * MINUTE));
+    assert_false(wrong("b", after + 5 * MINUTE + 1));
+    assert_true(wrong("b", 31 * MINUTE)); /* "b" has left the window: below the limit again */
+}
+
 static void the_window_slides(void **state)
 {
     (void)state;
@@ -269,6 +288,7 @@ int main(void)
         T(those_that_are_blocked_are_listed),
         T(a_block_names_who_brought_it_about),
         T(after_a_block_one_wrong_password_blocks_anew),
+        T(after_a_block_known_wrong_passwords_take_turns_too),
         T(the_window_slides),
         T(places_are_reserved_before_the_answer),
         T(strangers_count_for_the_client_alone),
