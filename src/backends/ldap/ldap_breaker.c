@@ -163,6 +163,7 @@ static bool opens_breaker(const struct sp_ldap_server *server, enum sp_ldap_faul
     case SP_LDAP_FAULT_GARBLED:
     case SP_LDAP_FAULT_TLS:
     case SP_LDAP_FAULT_KDC:
+    case SP_LDAP_FAULT_UNPROVEN:
     case SP_LDAP_FAULT_SERVICE: return true;
     case SP_LDAP_FAULT_LOST:
     case SP_LDAP_FAULT_CONNECT:

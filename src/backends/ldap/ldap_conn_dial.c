@@ -37,7 +37,8 @@ static enum sp_ldap_outcome outcome_of(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_ANSWER:
     case SP_LDAP_FAULT_GARBLED:
     case SP_LDAP_FAULT_TLS:
-    case SP_LDAP_FAULT_KDC: return SP_LDAP_OUTCOME_ERROR;
+    case SP_LDAP_FAULT_KDC:
+    case SP_LDAP_FAULT_UNPROVEN: return SP_LDAP_OUTCOME_ERROR;
     }
     return SP_LDAP_OUTCOME_ERROR;
 }

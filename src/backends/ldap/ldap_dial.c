@@ -95,6 +95,7 @@ const char *sp_ldap_fault_text(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_GARBLED: return "the directory does not speak LDAP";
     case SP_LDAP_FAULT_TLS: return "no trusted TLS connection to the directory";
     case SP_LDAP_FAULT_KDC: return "no KDC answers for the service identity";
+    case SP_LDAP_FAULT_UNPROVEN: return "the service identity cannot be proven to the directory";
     case SP_LDAP_FAULT_SERVICE: return "the directory refuses the service identity";
     }
     return "no fault";

@@ -12,16 +12,17 @@ struct sp_auth_config;
  * several servers fail, the greatest is reported. */
 enum sp_ldap_fault {
     SP_LDAP_FAULT_NONE,
-    SP_LDAP_FAULT_STOPPED, /* we are closing */
-    SP_LDAP_FAULT_FULL,    /* no room of our own: memory, descriptors, the work pool */
-    SP_LDAP_FAULT_LOST,    /* the connection broke */
-    SP_LDAP_FAULT_CONNECT, /* name or connect failed */
-    SP_LDAP_FAULT_TIMEOUT, /* no answer in time */
-    SP_LDAP_FAULT_ANSWER,  /* it answers that it cannot: busy, unavailable ... */
-    SP_LDAP_FAULT_GARBLED, /* what it answers is not LDAP */
-    SP_LDAP_FAULT_TLS,     /* no protected connection: handshake, certificate */
-    SP_LDAP_FAULT_KDC,     /* no KDC answers, and without a ticket there is no service identity */
-    SP_LDAP_FAULT_SERVICE, /* it refuses the service identity */
+    SP_LDAP_FAULT_STOPPED,  /* we are closing */
+    SP_LDAP_FAULT_FULL,     /* no room of our own: memory, descriptors, the work pool */
+    SP_LDAP_FAULT_LOST,     /* the connection broke */
+    SP_LDAP_FAULT_CONNECT,  /* name or connect failed */
+    SP_LDAP_FAULT_TIMEOUT,  /* no answer in time */
+    SP_LDAP_FAULT_ANSWER,   /* it answers that it cannot: busy, unavailable ... */
+    SP_LDAP_FAULT_GARBLED,  /* what it answers is not LDAP */
+    SP_LDAP_FAULT_TLS,      /* no protected connection: handshake, certificate */
+    SP_LDAP_FAULT_KDC,      /* no KDC answers, and without a ticket there is no service identity */
+    SP_LDAP_FAULT_UNPROVEN, /* the service bind failed here, before the directory judged it */
+    SP_LDAP_FAULT_SERVICE,  /* it refuses the service identity */
 };
 
 enum sp_ldap_dial_depth {

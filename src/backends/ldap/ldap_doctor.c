@@ -42,6 +42,9 @@ static const char *remedy_of(enum sp_ldap_fault fault)
     case SP_LDAP_FAULT_KDC:
         return "look whether the realm's KDCs run and can be reached from here: krb5.conf and DNS "
                "name them";
+    case SP_LDAP_FAULT_UNPROVEN:
+        return "look whether the realm has the principal ldap/HOST for the name in uris, at the "
+               "clocks, and whether the server offers GSSAPI";
     case SP_LDAP_FAULT_SERVICE:
         return "give bind_password_file the account's password and bind_dn its whole DN (with "
                "sasl: client_keytab and bind_principal), and reload";

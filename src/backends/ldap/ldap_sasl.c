@@ -133,7 +133,7 @@ static enum sp_err bind_ended(struct sp_ldap_dialling *d, struct bind *bind)
     d->report->wire = bind->wire;
     bind->wire = NULL;
     if (bind->fault != NULL)
-        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_SERVICE, "%s", bind->fault);
+        return sp_ldap_dial_fail(d, SP_LDAP_FAULT_UNPROVEN, "%s", bind->fault);
     if (bind->result == LDAP_SERVER_DOWN)
         return sp_ldap_dial_wait_failed(d, SP_ERR_CLOSED);
     if (bind->result == LDAP_TIMEOUT)

@@ -29,10 +29,13 @@ static const char *hint_of(int result)
     }
 }
 
-/* Busy and unavailable say nothing about the identity, nor does want of memory of our own; every
- * other refusal does. */
+/* Busy and unavailable say nothing about the identity, nor does what libldap, SASL or the Kerberos
+ * library make of it by themselves (RFC 4511 knows no result below zero); every other refusal does.
+ */
 static enum sp_ldap_fault fault_of(int result)
 {
+    if (result < 0 && result != LDAP_NO_MEMORY)
+        return SP_LDAP_FAULT_UNPROVEN;
     switch (result) {
     case LDAP_NO_MEMORY: return SP_LDAP_FAULT_FULL;
     case LDAP_BUSY:
@@ -51,9 +54,9 @@ enum sp_err sp_ldap_dial_bound(struct sp_ldap_dialling *d, int result, const cha
         sp_ldap_dial_well(d, "success");
         return SP_OK;
     }
-    return sp_ldap_dial_fail(d, fault_of(result), "the service bind was refused: %s (%d)%s%s%s",
-                             ldap_err2string(result), result, more ? ": " : "",
-                             more ? diagnostic : "", hint_of(result));
+    return sp_ldap_dial_fail(d, fault_of(result), "the service bind %s: %s (%d)%s%s%s",
+                             result < 0 ? "failed here" : "was refused", ldap_err2string(result),
+                             result, more ? ": " : "", more ? diagnostic : "", hint_of(result));
 }
 
 /* Waits for the answer to msgid and takes it apart. */

@@ -117,6 +117,33 @@ static void a_keytab_without_the_key_is_dont_know_in_words(void **state)
     bench_free(b);
 }
 
+/* The KDC has no ldap/127.0.0.1, so the bind there never leaves this machine: no directory has said
+ * anything about the identity, and the next server is asked. */
+static void a_server_that_the_realm_lacks_is_no_refusal(void **state)
+{
+    char uris[160];
+    struct bench *b;
+    struct asked a;
+
+    (void)state;
+    snprintf(uris, sizeof(uris), "ldap://127.0.0.1:%u, %s", test_slapd_port(slapd), uri);
+    b = bench_by_kerberos(uris, "proxy.keytab");
+    bench_open(b);
+    login(b, &a, "alice", "alice");
+    if (a.verdict != SP_VERDICT_ALLOW)
+        fail_msg("%s: %s", a.reason, a.detail);
+    bench_free(b);
+
+    snprintf(uris, sizeof(uris), "ldap://127.0.0.1:%u", test_slapd_port(slapd));
+    b = bench_by_kerberos(uris, "proxy.keytab");
+    bench_open(b);
+    login(b, &a, "alice", "alice");
+    assert_int_equal(a.verdict, SP_VERDICT_UNAVAILABLE);
+    assert_string_equal(a.reason, "the service identity cannot be proven to the directory");
+    assert_non_null(strstr(a.detail, "ldap/127.0.0.1"));
+    bench_free(b);
+}
+
 /* No login fails on the way, and the connection is a new one before the first ticket ends. */
 static void a_ticket_is_renewed_before_it_ends(void **state)
 {
@@ -290,6 +317,7 @@ int main(void)
         cmocka_unit_test(the_service_identity_is_proven_by_a_ticket),
         cmocka_unit_test(inside_tls_no_second_layer_is_laid),
         cmocka_unit_test(a_keytab_without_the_key_is_dont_know_in_words),
+        cmocka_unit_test(a_server_that_the_realm_lacks_is_no_refusal),
         cmocka_unit_test(a_ticket_is_renewed_before_it_ends),
         cmocka_unit_test(without_a_kdc_a_ticket_serves_to_its_end),
         cmocka_unit_test(a_silent_kdc_is_dont_know_until_it_speaks),
