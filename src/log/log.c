@@ -4,6 +4,7 @@
 #include "log/log_priv.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -133,27 +134,31 @@ static void queue(const struct line *line)
     sp_sink_put(SP_SINK_ERROR, chunk);
 }
 
+static void begin(struct line *line, bool journal, enum sp_log_level level)
+{
+    line->len = 0;
+    if (journal) {
+        add(line, level_priorities[level]);
+        return;
+    }
+    add_time(line);
+    add(line, level_names[level]);
+    add(line, " ");
+}
+
 void sp_log_line(const struct sp_log *log, enum sp_log_level level, const char *fmt, ...)
 {
     struct line line;
     va_list args;
     int kept = errno;
-    bool queued, journal;
+    bool queued;
 
     if (!sp_log_enabled(level))
         return;
     queued = sp_sink_is_open(SP_SINK_ERROR);
-    journal = queued ? atomic_load_explicit(&to_journal, memory_order_relaxed)
-                     : stderr_is_journal();
-    line.len = 0;
-    if (journal)
-        add(&line, level_priorities[level]);
-    else
-        add_time(&line);
-    if (!journal) {
-        add(&line, level_names[level]);
-        add(&line, " ");
-    }
+    begin(&line,
+          queued ? atomic_load_explicit(&to_journal, memory_order_relaxed) : stderr_is_journal(),
+          level);
     va_start(args, fmt);
     line_took(&line, vsnprintf(line.text + line.len, sizeof(line.text) - line.len, fmt, args));
     va_end(args);
@@ -164,6 +169,21 @@ void sp_log_line(const struct sp_log *log, enum sp_log_level level, const char *
     else
         write_directly(&line);
     errno = kept; /* callers log first and act on errno afterwards */
+}
+
+void sp_log_aside(const char *fmt, ...)
+{
+    struct pollfd fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+    struct line line;
+    va_list args;
+
+    begin(&line, stderr_is_journal(), SP_LOG_ERROR);
+    va_start(args, fmt);
+    line_took(&line, vsnprintf(line.text + line.len, sizeof(line.text) - line.len, fmt, args));
+    va_end(args);
+    finish(&line);
+    if (poll(&fd, 1, 0) == 1 && fd.revents == POLLOUT)
+        write_directly(&line);
 }
 
 void sp_log_set_level(enum sp_log_level level)

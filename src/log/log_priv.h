@@ -37,6 +37,10 @@ void sp_sink_state(enum sp_sink_id id, struct sp_log_state *out);
 
 /* ---- log.c ---- */
 
+/* Of the error log's own failure: an error to standard error, which the service manager keeps, if
+ * it takes a line at once. Whoever starts it may have left a pipe there that nobody reads. */
+void sp_log_aside(const char *fmt, ...) SP_PRINTF(1, 2);
+
 enum sp_log_format sp_log_format_now(void);
 
 /* ---- access_format.c: one record as one line ---- */

@@ -173,15 +173,18 @@ static size_t write_bytes(struct sink *sink, const char *bytes, size_t len)
     return done;
 }
 
+#define WRITE_FAILED                                                                         \
+    "event=log_write_failed log=%s file=\"%s\" detail=\"%s; lines are lost until it can be " \
+    "written again\""
+
 static void tell_failure(struct sink *sink, int why)
 {
     if (atomic_exchange_explicit(&sink->failing, why, memory_order_relaxed) != 0)
         return;
-    if (sink != &sinks[SP_SINK_ERROR]) /* of its own failure the error log cannot tell */
-        sp_log_error(NULL,
-                     "event=log_write_failed log=%s file=\"%s\" detail=\"%s; lines are lost "
-                     "until it can be written again\"",
-                     names[sink - sinks], sink->path, strerror(why));
+    if (sink != &sinks[SP_SINK_ERROR])
+        sp_log_error(NULL, WRITE_FAILED, names[sink - sinks], sink->path, strerror(why));
+    else if (strcmp(sink->path, "-") != 0) /* of its own failure the error log cannot tell */
+        sp_log_aside(WRITE_FAILED, names[sink - sinks], sink->path, strerror(why));
 }
 
 static void count_dropped(struct sink *sink, unsigned lines)

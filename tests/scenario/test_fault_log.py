@@ -94,6 +94,8 @@ def test_an_error_log_on_a_full_disk_holds_up_nobody(w):
                     for n in range(20):
                         passed(c.ask("GET", ECHO, auth=ALICE))
             wait_until("lines are lost, and counted", lambda: dropped(p) > 100, 10 * w.patience)
+            told = 'event=log_write_failed log=error file="%s" detail="No space left on device' % path
+            assert p.proc.words(10 ** 9).count(told) == 1, "standard error, and so the journal, has it once:\n" + p.proc.words()
             os.unlink(filling)
             passed(ask(w, auth=ALICE))
             p.log_says("event=log_lines_lost log=error")

@@ -1,5 +1,5 @@
 /* log before it is opened, and on a stream of the journal's. Standard error is a file here. */
-#include "log/log.h"
+#include "log/log_priv.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -101,12 +101,35 @@ static void an_inherited_variable_of_another_stream_does_not_count(void **state)
     assert_non_null(strstr(text, " warning event=one\n"));
 }
 
+/* It would wait for ever. */
+static void a_pipe_that_nobody_reads_holds_nobody_up(void **state)
+{
+    static const char piece[4096];
+    int ends[2];
+    int kept = dup(STDERR_FILENO);
+
+    (void)state;
+    assert_true(kept >= 0);
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while (write(ends[1], piece, sizeof(piece)) > 0)
+        continue;
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    sp_log_aside("event=log_write_failed log=%s", "error");
+    assert_int_equal(dup2(kept, STDERR_FILENO), STDERR_FILENO);
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+    assert_int_equal(close(kept), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_before_open_goes_straight_to_standard_error),
         cmocka_unit_test(the_journal_gets_priorities_in_place_of_times),
         cmocka_unit_test(an_inherited_variable_of_another_stream_does_not_count),
+        cmocka_unit_test(a_pipe_that_nobody_reads_holds_nobody_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
