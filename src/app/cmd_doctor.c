@@ -5,6 +5,7 @@
 #include "admin/admin_options.h"
 #include "app/bind.h"
 #include "app/doctor_files.h"
+#include "app/doctor_running.h"
 #include "app/offline.h"
 #include "app/print.h"
 #include "util/span.h"
@@ -51,7 +52,7 @@ static void tell_faults(struct visit *v, struct sp_span rest)
 
         (void)snprintf(line, sizeof(line), "%.*s", (int)len, rest.base);
         tell(v, false, "configuration", line,
-             "correct that line; sallyport check looks at it again");
+             "correct that line, or the file it names; sallyport check looks at it again");
         len += len < rest.len; /* the line end */
         rest = sp_span_of(rest.base + len, rest.len - len);
     }
@@ -118,6 +119,12 @@ static void tell_running(struct visit *v, const char *config)
     tell(v, true, "running proxy", state, NULL);
 }
 
+static void tell_plain(void *owner, bool well, const char *what, const char *state,
+                       const char *remedy)
+{
+    tell(owner, well, what, state, remedy);
+}
+
 static void examine_process(struct visit *v, const struct sp_config *config, const char *path)
 {
     const struct sp_admin_options *admin = sp_config_one(config, "admin")->options;
@@ -135,6 +142,8 @@ static void examine_process(struct visit *v, const struct sp_config *config, con
         v->running = peer.pid;
         v->running_uid = peer.uid;
         tell_running(v, path);
+        sp_app_doctor_running(&(struct sp_app_doctor_running){
+            .socket = admin->socket, .tell = tell_plain, .owner = v});
     } else if (fd < 0 && (errno == ENOENT || errno == ECONNREFUSED)) {
         tell(v, true, "running proxy", "none: nobody answers at admin.socket", NULL);
     } else {
@@ -149,19 +158,13 @@ static void examine_process(struct visit *v, const struct sp_config *config, con
 
 /* ---- the files ---- */
 
-static void tell_file(void *owner, bool well, const char *what, const char *state,
-                      const char *remedy)
-{
-    tell(owner, well, what, state, remedy);
-}
-
 static void examine_files(struct visit *v, const struct sp_config *config, const char *path)
 {
     const struct sp_app_doctor_files question = {.config = config,
                                                  .path = path,
                                                  .is_running = v->running != 0,
                                                  .running_uid = v->running_uid,
-                                                 .tell = tell_file,
+                                                 .tell = tell_plain,
                                                  .owner = v};
 
     sp_app_doctor_files(&question);

@@ -9,7 +9,11 @@ import socket
 import subprocess
 import time
 
+from common import ALICE, ask, passed
+from sp_rig.directory import SERVICE_PASSWORD
+from sp_rig.held import total
 from sp_rig.pki import Authority
+from sp_rig.procs import wait_until
 from sp_rig.proxy import command
 from test_fault_clock import Clock
 
@@ -81,6 +85,28 @@ def test_the_running_proxy_is_known(w):
     assert all(f["well"] for f in found), found
     assert "process %d" % p.proc.pid in one(found, "running proxy")["state"]
     assert "sallyport runs (process %d)" % p.proc.pid in one(found, "listen ")["state"]
+
+
+def test_what_the_running_proxy_knows_to_be_wrong(w):
+    """All three are well on the disk, or as far as logins go: only the process can tell."""
+    config = healthy(w)
+    config.log["access"] = "/dev/full"
+    p = w.start(config)
+    p._read = lambda name: "" if name == "access" else type(p)._read(p, name)      # /dev/full reads as zeros without end
+    passed(ask(w, auth=ALICE))
+    p.log_says("event=log_write_failed")
+    faults = ill(findings(w, config), "running proxy", 'log="access" cannot be written')
+    assert len(faults) == 1 and "free its disk" in faults[0]["remedy"], faults
+    config.guard["windou"] = "1m"
+    config.write()
+    assert w.command("ctl", "-c", p.path, "reload")[0] == 1
+    del config.guard["windou"]
+    ill(findings(w, config), "running proxy", "the last reload was refused")
+    config.file("ldap.secret", SERVICE_PASSWORD)
+    config.write()
+    wait_until("it is seen", lambda: total(p, "sallyport_file_current", key="bind_password_file") == 0, 10 * w.patience)
+    faults = ill(findings(w, config), "running proxy", 'key="bind_password_file"')
+    assert len(faults) == 3, faults
 
 
 def test_a_fault_of_the_configuration(w):
