@@ -27,6 +27,20 @@ static void tell_about(struct sp_auth_conn **slot, const struct sp_answer_about 
     answer->mech = sp_span_cstr(about->mech);
 }
 
+void sp_answer_identity(const struct sp_identity *identity, enum sp_auth_how how, uint64_t age_ms,
+                        struct sp_auth_answer *answer)
+{
+    answer->state = SP_AUTH_PASSED;
+    answer->reason = SP_REASON_OK;
+    answer->identity = identity;
+    answer->how = how;
+    answer->age_ms = age_ms;
+    answer->scheme = sp_identity_scheme(identity);
+    answer->user = sp_identity_user(identity);
+    answer->backend = sp_identity_backend(identity);
+    answer->mech = sp_identity_mech(identity);
+}
+
 void sp_answer_pass(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
                     struct sp_outcome *outcome, struct sp_auth_answer *answer)
 {
@@ -43,15 +57,7 @@ void sp_answer_pass(struct sp_auth_engine *engine, struct sp_auth_conn **slot,
     sp_identity_unref(holder);
     *holder = outcome->identity;
     outcome->identity = NULL;
-    answer->state = SP_AUTH_PASSED;
-    answer->reason = SP_REASON_OK;
-    answer->identity = *holder;
-    answer->how = outcome->how;
-    answer->age_ms = outcome->age_ms;
-    answer->scheme = sp_identity_scheme(*holder);
-    answer->user = sp_identity_user(*holder);
-    answer->backend = sp_identity_backend(*holder);
-    answer->mech = sp_identity_mech(*holder);
+    sp_answer_identity(*holder, outcome->how, outcome->age_ms, answer);
 }
 
 static void add_challenges(struct sp_auth_engine *engine, unsigned listen_index,

@@ -185,6 +185,12 @@ void sp_auth_engine_ask(struct sp_auth_engine *engine, struct sp_auth_conn **con
                         const struct sp_auth_question *question, sp_auth_answered_cb done,
                         void *owner, struct sp_auth_answer *answer_out,
                         struct sp_auth_ask **ask_out);
+/* For a request that is refused whoever sends it: who that is, if it is known without asking
+ * anybody (the connection's identity, or a good verdict that is kept). Nothing is counted, renewed
+ * or ended by it. True: *answer_out is as when PASSED, and its identity is a reference, yours. */
+bool sp_auth_engine_recall(struct sp_auth_engine *engine, const struct sp_auth_conn *conn,
+                           const struct sp_auth_question *question,
+                           struct sp_auth_answer *answer_out) SP_MUST_CHECK;
 /* `done` will not come. Others who wait for the same verdict still get theirs. */
 void sp_auth_ask_cancel(struct sp_auth_ask **ask);
 

@@ -292,8 +292,14 @@ void sp_negotiate_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                       const struct sp_auth_question *q, struct sp_span token,
                       sp_auth_answered_cb done, void *owner, struct sp_auth_answer *answer,
                       struct sp_auth_ask **ask_out);
-/* The connection's identity ends where the backend that proved it has gone, is configured otherwise
- * now, or its scheme is no longer offered here. */
+/* A good verdict that is kept for this credential; nobody is asked. */
+bool sp_basic_recall(struct sp_auth_engine *engine, struct sp_span token,
+                     struct sp_outcome *outcome);
+/* Has the connection an identity, and is the backend that proved it still there, configured as it
+ * was then, and its scheme offered here? */
+bool sp_negotiate_is_pinned(const struct sp_auth_engine *engine, unsigned listen_index,
+                            const struct sp_auth_conn *conn);
+/* Where the last of it is not so, the connection's identity ends. */
 void sp_negotiate_check_pin(struct sp_auth_engine *engine, unsigned listen_index,
                             struct sp_auth_conn *conn);
 /* A request without a header on a connection that has an identity. Its groups are looked at again
@@ -321,6 +327,9 @@ struct sp_answer_about {
     const char *backend; /* NULL: none */
     const char *mech;    /* static; NULL: none */
 };
+/* PASSED, as this identity, which stays the caller's. */
+void sp_answer_identity(const struct sp_identity *identity, enum sp_auth_how how, uint64_t age_ms,
+                        struct sp_auth_answer *answer);
 /* PASSED; the outcome's reference moves to the connection or the engine. */
 void sp_answer_pass(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                     struct sp_outcome *outcome, struct sp_auth_answer *answer);

@@ -71,14 +71,12 @@ static enum sp_err make_key(struct sp_auth_engine *engine, struct sp_basic_walk 
     return err;
 }
 
-/* A good verdict for this credential, kept further along the chain, lets a blocked one pass. Where
- * there is none the walk stays with the backend that it is blocked at. */
-static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_walk *w,
-                                struct sp_outcome *outcome)
+/* A good verdict for this credential, from the backend at hand on along the chain. Where there is
+ * none the walk stays where it is. */
+static bool find_positive(struct sp_auth_engine *engine, struct sp_basic_walk *w,
+                          struct sp_outcome *outcome)
 {
-    struct sp_basic_walk ahead = *w;
-
-    for (ahead.at++; ahead.at < engine->plan->basic.len; ahead.at++) {
+    for (struct sp_basic_walk ahead = *w; ahead.at < engine->plan->basic.len; ahead.at++) {
         struct sp_kept kept = {.state = SP_KEPT_NOTHING};
 
         if (make_key(engine, &ahead) == SP_OK)
@@ -96,6 +94,19 @@ static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_w
         sp_identity_unref(&kept.identity);
     }
     return false;
+}
+
+/* Kept further along the chain, it lets a blocked one pass. */
+static bool find_positive_ahead(struct sp_auth_engine *engine, struct sp_basic_walk *w,
+                                struct sp_outcome *outcome)
+{
+    struct sp_basic_walk ahead = *w;
+
+    ahead.at++;
+    if (!find_positive(engine, &ahead, outcome))
+        return false;
+    *w = ahead;
+    return true;
 }
 
 static struct sp_login_spec spec_of(struct sp_auth_engine *engine, const struct sp_basic_walk *w,
@@ -391,6 +402,18 @@ static bool walk_from_stack(struct sp_auth_engine *engine, struct sp_auth_conn *
     return true;
 }
 
+static void begin_walk(struct sp_basic_walk *w, const struct sp_basic *basic)
+{
+    w->typed = basic->user;
+    w->password = basic->password;
+    w->at = 0;
+    w->ready = w->skipped = w->overloaded = w->asked = false;
+    w->silence = NULL;
+    w->age_ms = SP_AGE_UNKNOWN;
+    w->backend = NULL;
+    w->name_len = 0;
+}
+
 void sp_basic_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
                   const struct sp_auth_question *q, struct sp_span token, sp_auth_answered_cb done,
                   void *owner, struct sp_auth_answer *out, struct sp_auth_ask **ask_out)
@@ -405,15 +428,24 @@ void sp_basic_ask(struct sp_auth_engine *engine, struct sp_auth_conn **conn,
         sp_basic_fini(&basic);
         return;
     }
-    walk.typed = basic.user;
-    walk.password = basic.password;
-    walk.at = 0;
-    walk.ready = walk.skipped = walk.overloaded = walk.asked = false;
-    walk.silence = NULL;
-    walk.age_ms = SP_AGE_UNKNOWN;
-    walk.backend = NULL;
-    walk.name_len = 0;
+    begin_walk(&walk, &basic);
     if (walk_from_stack(engine, conn, q, &walk, done, owner, &outcome, ask_out))
         answer(engine, conn, q->listen_index, &walk, &outcome, out);
     sp_basic_fini(&basic);
+}
+
+bool sp_basic_recall(struct sp_auth_engine *engine, struct sp_span token,
+                     struct sp_outcome *outcome)
+{
+    struct sp_basic basic;
+    struct sp_basic_walk walk;
+    const char *why = NULL;
+    bool known = false;
+
+    if (sp_basic_decode(&basic, token, &why)) {
+        begin_walk(&walk, &basic);
+        known = find_positive(engine, &walk, outcome);
+    }
+    sp_basic_fini(&basic);
+    return known;
 }

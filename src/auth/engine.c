@@ -275,3 +275,25 @@ void sp_auth_engine_ask(struct sp_auth_engine *engine, struct sp_auth_conn **con
     if (answer->reason == SP_REASON_LOOP)
         sp_answer_tell_loop(engine, q->id, q->client, q->user_agent, answer);
 }
+
+bool sp_auth_engine_recall(struct sp_auth_engine *engine, const struct sp_auth_conn *conn,
+                           const struct sp_auth_question *q, struct sp_auth_answer *answer)
+{
+    struct sp_outcome outcome = {.verdict = SP_VERDICT_UNAVAILABLE};
+    struct sp_credential credential;
+
+    assert(engine->magic == ENGINE_MAGIC);
+    *answer = (struct sp_auth_answer){.state = SP_AUTH_PENDING};
+    sp_credential_parse(q->authorization, &credential);
+    if (credential.kind == SP_CREDENTIAL_NONE &&
+        sp_negotiate_is_pinned(engine, q->listen_index, conn))
+        outcome = (struct sp_outcome){.how = SP_HOW_CONNECTION,
+                                      .age_ms = SP_AGE_UNKNOWN,
+                                      .identity = sp_identity_ref(conn->pinned)};
+    else if (credential.kind != SP_CREDENTIAL_BASIC ||
+             !is_offered(engine, q->listen_index, credential.kind) ||
+             !sp_basic_recall(engine, credential.token, &outcome))
+        return false;
+    sp_answer_identity(outcome.identity, outcome.how, outcome.age_ms, answer);
+    return true;
+}

@@ -66,26 +66,26 @@ static const struct sp_plan_backend *prover_of(const struct sp_auth_engine *engi
 static void pass_by_pin(struct sp_auth_conn *conn, uint64_t now_ms, struct sp_auth_answer *answer)
 {
     conn->refusals = 0;
-    *answer = (struct sp_auth_answer){
-        .state = SP_AUTH_PASSED,
-        .reason = SP_REASON_OK,
-        .identity = conn->pinned,
-        .scheme = sp_identity_scheme(conn->pinned),
-        .how = SP_HOW_CONNECTION,
-        .age_ms = conn->pinned_ms > 0 ? now_ms - conn->pinned_ms : SP_AGE_UNKNOWN,
-        .user = sp_identity_user(conn->pinned),
-        .backend = sp_identity_backend(conn->pinned),
-        .mech = sp_identity_mech(conn->pinned),
-    };
+    *answer = (struct sp_auth_answer){.state = SP_AUTH_PENDING};
+    sp_answer_identity(conn->pinned, SP_HOW_CONNECTION,
+                       conn->pinned_ms > 0 ? now_ms - conn->pinned_ms : SP_AGE_UNKNOWN, answer);
+}
+
+bool sp_negotiate_is_pinned(const struct sp_auth_engine *engine, unsigned listen_index,
+                            const struct sp_auth_conn *conn)
+{
+    const struct sp_plan_backend *prover = conn != NULL && conn->pinned != NULL
+                                               ? prover_of(engine, conn->pinned)
+                                               : NULL;
+
+    return prover != NULL && conn->prover_basis == sp_plan_basis(prover) &&
+           engine->plan->offers[listen_index].schemes[SP_SCHEME_NEGOTIATE];
 }
 
 void sp_negotiate_check_pin(struct sp_auth_engine *engine, unsigned listen_index,
                             struct sp_auth_conn *conn)
 {
-    const struct sp_plan_backend *prover = prover_of(engine, conn->pinned);
-
-    if (prover == NULL || conn->prover_basis != sp_plan_basis(prover) ||
-        !engine->plan->offers[listen_index].schemes[SP_SCHEME_NEGOTIATE])
+    if (!sp_negotiate_is_pinned(engine, listen_index, conn))
         sp_auth_conn_unpin(conn);
 }
 

@@ -62,8 +62,39 @@ static bool is_allowed(const struct sp_exchange *x, const struct sp_addr *addr)
            memcmp(x->decided.ip, addr->ip, sizeof(addr->ip)) == 0;
 }
 
+static struct sp_auth_question question_of(const struct sp_exchange *x)
+{
+    const struct sp_session *s = x->session;
+    const struct sp_http_field *agent = sp_http_find(&x->request.head, SP_FIELD_USER_AGENT);
+
+    return (struct sp_auth_question){
+        .authorization = x->request.authorization,
+        .client = &s->client_addr,
+        .listen_index = s->listen->index,
+        .channel_bindings = s->end_point,
+        .id = sp_span_of(x->id, ID_LEN),
+        .user_agent = agent != NULL ? agent->value : SP_SPAN_NONE,
+        .log = s->proxy->log,
+    };
+}
+
+/* Nobody could make this request, so nobody is asked; but where it is known already who it is that
+ * tried, the log and `why` are told. */
+static void recall_who(struct sp_exchange *x)
+{
+    const struct sp_auth_question question = question_of(x);
+    struct sp_auth_answer known;
+
+    if (!sp_auth_engine_recall(x->session->epoch->engine, x->session->auth, &question, &known))
+        return;
+    x->identity = known.identity;
+    x->auth = known;
+}
+
 static enum sp_step refuse_by_policy(struct sp_exchange *x)
 {
+    if (x->identity == NULL && !x->open)
+        recall_who(x);
     return sp_exchange_answer(x, 403, SP_REASON_DENIED, x->decision.why);
 }
 
@@ -196,22 +227,11 @@ static void on_answered(void *owner, const struct sp_auth_answer *answer)
 enum sp_step sp_exchange_step_authenticating(struct sp_exchange *x)
 {
     struct sp_session *s = x->session;
-    const struct sp_http_field *agent;
-    struct sp_auth_question question = {
-        .authorization = x->request.authorization,
-        .client = &s->client_addr,
-        .listen_index = s->listen->index,
-        .id = sp_span_of(x->id, ID_LEN),
-        .log = s->proxy->log,
-        .tracer = &x->steps.tracer,
-    };
+    struct sp_auth_question question = question_of(x);
 
+    question.tracer = &x->steps.tracer;
     if (x->ask != NULL)
         return SP_STEP_WAIT;
-    agent = sp_http_find(&x->request.head, SP_FIELD_USER_AGENT);
-    if (agent != NULL)
-        question.user_agent = agent->value;
-    question.channel_bindings = s->end_point;
     x->times.mark_us = x->times.head_us;
     sp_auth_engine_ask(s->epoch->engine, &s->auth, &question, on_answered, x, &x->auth, &x->ask);
     sp_exchange_forget_credential(x);

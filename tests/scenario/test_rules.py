@@ -233,6 +233,31 @@ def test_a_wildcard_listener_is_never_a_destination_at_any_address(w):
         own(ask(w, "http://%s:3128/" % host, auth=ALICE), 403, "denied")
 
 
+def test_a_request_that_nobody_could_make_is_logged_with_whom_the_proxy_knows_already(w):
+    """Nobody is asked for it; but a verdict that is kept, or the connection's identity, says who tried."""
+    config = w.config()
+    config.guard = {"user_failures": 2}
+    p = w.start(config)
+    own(connect(w, "odd.corp.test:22"), 403, "denied")
+    p.last(status=403, user="", scheme="none", auth="none")
+    passed(ask(w, auth=ALICE))
+    own(connect(w, "odd.corp.test:22"), 403, "denied")
+    p.last(status=403, user="alice", scheme="basic", auth="cache", backend="corp-ldap", reason="denied")
+    before = w.ldap.binds("alice")
+    for attempt in range(4):
+        own(connect(w, "odd.corp.test:22", auth=basic("alice", "guess %d" % attempt)), 403, "denied")
+        p.last(status=403, user="", scheme="none", auth="none")
+    assert w.ldap.binds("alice") == before, "nobody was asked, so nobody was blocked"
+    challenged(ask(w, auth=basic("alice", "guess 0")))
+    with w.wire() as c:
+        passed(c.ask("GET", ECHO, auth=w.initiator("bob").value()))
+        own(c.ask("CONNECT", "odd.corp.test:22"), 403, "denied")
+        p.last(status=403, user="bob", scheme="negotiate", mech="krb5", auth="connection", backend="corp-krb5")
+        passed(c.ask("GET", ECHO))
+    code, out, err = w.command("why", "-c", p.path, "--json", "bob")
+    assert code == 0 and '"target":"odd.corp.test:22"' in out, (code, out, err)
+
+
 def test_protect_destinations_can_be_set(w):
     config = w.config()
     config.protect = {"destinations": ["10.99.0.20/32"]}

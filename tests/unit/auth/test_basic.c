@@ -1,5 +1,6 @@
 /* Basic through the whole engine: fake backends, real loops, cache, flights and guard. */
 #include "support/auth_rig.h"
+#include "util/span.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -339,6 +340,41 @@ static void of_a_name_that_no_backend_can_know_nothing_is_kept(void **state)
     (void)rig_ask(&rig, &conn, rig_basic("nobody", "x"));
     assert_int_equal(rig_ask(&rig, &conn, rig_basic("nobody", "x")).how, SP_HOW_CACHE);
     assert_int_equal(sp_stats_sum(SP_STAT_CACHE_NEGATIVE_HIT), 1);
+    close_all(&conn);
+}
+
+static bool recall(const char *authorization, struct sp_auth_answer *answer)
+{
+    struct sp_addr client = {.port = 1};
+    const struct sp_auth_question q = {.authorization = sp_span_cstr(authorization),
+                                       .client = &client};
+
+    return sp_auth_engine_recall(rig.engines[0], NULL, &q, answer);
+}
+
+static void whom_a_good_verdict_names_is_recalled_without_a_trace(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+    struct sp_auth_answer known;
+
+    (void)state;
+    open_with(TWO);
+    assert_false(recall(NULL, &known));
+    assert_false(recall(rig_basic("printer", "paper"), &known));
+    (void)rig_ask(&rig, &conn, rig_basic("printer", "paper"));
+    (void)rig_ask(&rig, &conn, rig_basic("printer", "bad"));
+    assert_true(recall(rig_basic("printer", "paper"), &known)); /* of the second in the chain */
+    assert_int_equal(known.how, SP_HOW_CACHE);
+    assert_int_equal(known.scheme, SP_SCHEME_BASIC);
+    assert_true(sp_span_eq(known.user, SP_SPAN_LIT("printer")));
+    assert_true(sp_span_eq(known.backend, SP_SPAN_LIT("local")));
+    sp_identity_unref(&known.identity);
+    assert_false(recall(rig_basic("printer", "bad"), &known));
+    assert_false(recall("Basic ???", &known));
+    assert_int_equal(sp_stats_sum(SP_STAT_CACHE_HIT), 0);
+    assert_int_equal(sp_stats_sum(SP_STAT_CACHE_NEGATIVE_HIT), 0);
+    sp_auth_shared_flush(&rig.shared, SP_SPAN_LIT("printer"));
+    assert_false(recall(rig_basic("printer", "paper"), &known));
     close_all(&conn);
 }
 
@@ -859,6 +895,7 @@ int main(void)
         cmocka_unit_test(a_wrong_password_ends_the_search),
         cmocka_unit_test(a_silent_backend_is_skipped_and_unknown_elsewhere_is_503),
         cmocka_unit_test(unknown_everywhere_is_407),
+        cmocka_unit_test(whom_a_good_verdict_names_is_recalled_without_a_trace),
         cmocka_unit_test(of_a_name_that_no_backend_can_know_nothing_is_kept),
         cmocka_unit_test(past_refresh_a_verdict_is_renewed_in_the_background),
         cmocka_unit_test(a_renewal_that_is_refused_ends_the_entry),
