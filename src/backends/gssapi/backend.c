@@ -142,7 +142,10 @@ static void backend_part(struct sp_auth_backend *backend);
 
 static void on_run(struct sp_auth_work *work)
 {
-    sp_gss_leg_run(&sp_container_of(work, struct gss_op, work)->leg);
+    struct gss_op *op = sp_container_of(work, struct gss_op, work);
+
+    sp_gss_config_follow_clockskew(op->base.backend->config);
+    sp_gss_leg_run(&op->leg);
 }
 
 static void on_home(struct sp_auth_work *work)

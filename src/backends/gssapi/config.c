@@ -10,9 +10,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define CLOCKSKEW_DEFAULT_S 300
 #define CLOCKSKEW_MAX_S     86400
+#define CLOCKSKEW_LOOK_S    10
 
 static SP_PRINTF(3, 4) void set_fault(struct sp_auth_fault *fault, const char *option,
                                       const char *fmt, ...)
@@ -65,6 +67,42 @@ static uint64_t read_clockskew(krb5_context krb5)
     if (seconds < 1)
         seconds = CLOCKSKEW_DEFAULT_S; /* what the library would make of it is not known: be wide */
     return (uint64_t)(seconds > CLOCKSKEW_MAX_S ? CLOCKSKEW_MAX_S : seconds);
+}
+
+static bool is_time_to_look(struct sp_auth_config *config)
+{
+    struct timespec now;
+    bool due;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)pthread_mutex_lock(&config->lock);
+    due = (uint64_t)now.tv_sec >= config->skew_due_s;
+    if (due)
+        config->skew_due_s = (uint64_t)now.tv_sec + CLOCKSKEW_LOOK_S;
+    (void)pthread_mutex_unlock(&config->lock);
+    return due;
+}
+
+static void look_again_at_once(struct sp_auth_config *config)
+{
+    (void)pthread_mutex_lock(&config->lock);
+    config->skew_due_s = 0;
+    (void)pthread_mutex_unlock(&config->lock);
+}
+
+/* A library that does not start takes no ticket either. */
+void sp_gss_config_follow_clockskew(struct sp_auth_config *config)
+{
+    krb5_context krb5;
+    uint64_t skew_s;
+
+    if (!is_time_to_look(config) || krb5_init_context(&krb5) != 0)
+        return;
+    skew_s = read_clockskew(krb5);
+    krb5_free_context(krb5);
+    atomic_store(&config->clockskew_s, skew_s);
+    if (sp_gss_replay_widen(config->replay, 2 * skew_s) != SP_OK)
+        look_again_at_once(config);
 }
 
 static enum sp_err read_krb5_conf(struct sp_auth_config *config, struct sp_auth_fault *fault)

@@ -9,6 +9,7 @@
 
 #include <gssapi/gssapi_ext.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define SP_GSS_TOKEN_MAX  (64u * 1024) /* a ticket with the largest PAC that Windows sends */
 #define SP_GSS_NAME_MAX   512u
@@ -45,16 +46,17 @@ struct sp_gss_unbound {
 };
 
 /* One backend block of one configuration snapshot. Shared by all workers: everything but `keys` is
- * written in configure() alone, but for what is under `lock`. */
+ * written in configure() alone, but for what is under `lock` or atomic. */
 struct sp_auth_config {
     const struct sp_gssapi_options *options;
     const struct sp_auth_host *host;
     bool krb5;
     bool ntlmssp;
-    bool pac;                /* groups_from names the ticket's PAC */
-    const char *groups_from; /* the ldap backend in it; "": none */
-    char *default_realm;     /* krb5.conf's; NULL: none */
-    uint64_t clockskew_s;
+    bool pac;                     /* groups_from names the ticket's PAC */
+    const char *groups_from;      /* the ldap backend in it; "": none */
+    char *default_realm;          /* krb5.conf's; NULL: none */
+    _Atomic uint64_t clockskew_s; /* as krb5.conf had it when it was last looked at */
+    uint64_t skew_due_s;          /* under `lock`: when that is, on the monotonic clock */
     struct sp_gss_replay *replay; /* the process's, shared */
     /* Held open so that the library keeps krb5.conf parsed; never used for work, since a context
      * serves one thread. */
@@ -70,6 +72,10 @@ struct sp_gss_keys *sp_gss_config_keys(struct sp_auth_config *config);
 enum sp_err sp_gss_config_new(const void *options, const struct sp_auth_host *host,
                               struct sp_auth_config **config_out, struct sp_auth_fault *fault);
 void sp_gss_config_free(struct sp_auth_config **config);
+/* The library reads krb5.conf anew when it has changed, and from then on takes tickets whose clock
+ * is off by more: the replay table must remember them for as long. Looks every few seconds, at each
+ * other time it costs a lock. Pool threads. */
+void sp_gss_config_follow_clockskew(struct sp_auth_config *config);
 void sp_gss_config_traits(const struct sp_auth_config *config, struct sp_auth_traits *traits);
 enum sp_err sp_gss_config_refresh(struct sp_auth_config *config,
                                   struct sp_auth_fault *fault) SP_MUST_CHECK;

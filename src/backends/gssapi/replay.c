@@ -23,12 +23,12 @@ struct hash_set {
 
 struct shard {
     pthread_mutex_t lock;
+    uint64_t slice_s;
     uint64_t slice; /* the number of the slice being filled */
     struct hash_set sets[SLICES];
 };
 
 struct sp_gss_replay {
-    uint64_t slice_s;
     size_t shard_max;
     struct shard shards[SHARDS];
 };
@@ -90,8 +90,9 @@ static void set_clear(struct hash_set *set)
 /* ---- one shard ---- */
 
 /* The slice that `now` falls into becomes the newest; those past the window go. */
-static void shard_turn(struct shard *shard, uint64_t slice)
+static void shard_turn(struct shard *shard, uint64_t now_s)
 {
+    uint64_t slice = now_s / shard->slice_s;
     uint64_t gone;
 
     if (slice <= shard->slice)
@@ -100,6 +101,28 @@ static void shard_turn(struct shard *shard, uint64_t slice)
     for (uint64_t i = 1; i <= gone && i <= SLICES; i++)
         set_clear(&shard->sets[(shard->slice + i) % SLICES]);
     shard->slice = slice;
+}
+
+/* All that is held goes into the slice that the newest of it falls into by the new measure, and so
+ * lives for the new window from its own time on. SP_ERR_NOMEM: nothing has changed. */
+static enum sp_err shard_widen(struct shard *shard, uint64_t slice_s)
+{
+    struct hash_set all = {NULL, 0, 0};
+
+    for (unsigned i = 0; i < SLICES; i++) {
+        for (size_t k = 0; k < shard->sets[i].slots_len; k++) {
+            if (shard->sets[i].slots[k] != 0 && set_add(&all, shard->sets[i].slots[k]) != SP_OK) {
+                set_clear(&all);
+                return SP_ERR_NOMEM;
+            }
+        }
+    }
+    for (unsigned i = 0; i < SLICES; i++)
+        set_clear(&shard->sets[i]);
+    shard->slice = ((shard->slice + 1) * shard->slice_s - 1) / slice_s;
+    shard->slice_s = slice_s;
+    shard->sets[shard->slice % SLICES] = all;
+    return SP_OK;
 }
 
 static size_t shard_count(const struct shard *shard)
@@ -124,21 +147,42 @@ static enum sp_err shard_enter(struct shard *shard, uint64_t hash, size_t max)
 
 /* ---- the table ---- */
 
+/* Three of them cover the window. */
+static uint64_t slice_of(uint64_t window_s)
+{
+    return window_s / (SLICES - 1) + 1;
+}
+
 struct sp_gss_replay *sp_gss_replay_new(uint64_t window_s, size_t entries_max)
 {
     struct sp_gss_replay *table = calloc(1, sizeof *table);
 
     if (table == NULL)
         return NULL;
-    table->slice_s = window_s / (SLICES - 1) + 1;
     table->shard_max = entries_max / SHARDS > 0 ? entries_max / SHARDS : 1;
     for (unsigned i = 0; i < SHARDS; i++) {
         int err = pthread_mutex_init(&table->shards[i].lock, NULL);
 
         assert(err == 0); /* a default mutex needs nothing that could run out on Linux */
         (void)err;
+        table->shards[i].slice_s = slice_of(window_s);
     }
     return table;
+}
+
+enum sp_err sp_gss_replay_widen(struct sp_gss_replay *table, uint64_t window_s)
+{
+    enum sp_err err = SP_OK;
+
+    for (unsigned i = 0; i < SHARDS && err == SP_OK; i++) {
+        struct shard *shard = &table->shards[i];
+
+        (void)pthread_mutex_lock(&shard->lock);
+        if (slice_of(window_s) > shard->slice_s)
+            err = shard_widen(shard, slice_of(window_s));
+        (void)pthread_mutex_unlock(&shard->lock);
+    }
+    return err;
 }
 
 void sp_gss_replay_free(struct sp_gss_replay **table)
@@ -164,7 +208,7 @@ enum sp_err sp_gss_replay_enter(struct sp_gss_replay *table, struct sp_span auth
     if (hash == 0)
         hash = 1; /* 0 marks a free slot */
     (void)pthread_mutex_lock(&shard->lock);
-    shard_turn(shard, now_s / table->slice_s);
+    shard_turn(shard, now_s);
     err = shard_enter(shard, hash, table->shard_max);
     (void)pthread_mutex_unlock(&shard->lock);
     return err;
@@ -198,6 +242,8 @@ struct sp_gss_replay *sp_gss_replay_share(uint64_t window_s)
     if (shared.table == NULL)
         shared.table = sp_gss_replay_new(window_s, SP_GSS_REPLAY_MAX);
     table = shared.table;
+    if (table != NULL && sp_gss_replay_widen(table, window_s) != SP_OK)
+        table = NULL;
     if (table != NULL)
         shared.users++;
     (void)pthread_mutex_unlock(&shared.lock);

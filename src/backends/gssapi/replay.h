@@ -31,12 +31,15 @@ void sp_gss_replay_free(struct sp_gss_replay **table);
  * must not pass. `now_s` never goes back by more than a slice's length. */
 enum sp_err sp_gss_replay_enter(struct sp_gss_replay *table, struct sp_span authenticator,
                                 uint64_t now_s) SP_MUST_CHECK;
+/* From now on entries live at least so long, those that are held too; never shorter than before.
+ * SP_ERR_NOMEM: some still live as long as they did. */
+enum sp_err sp_gss_replay_widen(struct sp_gss_replay *table, uint64_t window_s) SP_MUST_CHECK;
 /* Entries held, for tests and metrics. */
 size_t sp_gss_replay_count(struct sp_gss_replay *table);
 
 /* The process's one table, made at the first call and kept over reloads, so that a reload forgets
- * nothing. Each successful call is matched by one unshare. NULL: out of memory. The first caller's
- * window counts: krb5.conf is read once a process too. */
+ * nothing. Each successful call is matched by one unshare. NULL: out of memory. The widest window
+ * that anybody asked for counts. */
 struct sp_gss_replay *sp_gss_replay_share(uint64_t window_s) SP_MUST_CHECK;
 void sp_gss_replay_unshare(void);
 

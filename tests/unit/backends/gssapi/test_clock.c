@@ -3,6 +3,8 @@
 #include "unit/backends/gssapi/proxy.h"
 #include "unit/backends/gssapi/ticket.h"
 
+#include <unistd.h>
+
 static struct answer come_in(int clock_s, gss_OID mech)
 {
     struct ticket ticket = {.keytab = sp_kdc_path(kdc, "proxy.keytab"),
@@ -56,6 +58,50 @@ static void a_clock_that_is_off_a_little_is_let_pass(void **state)
     assert_int_equal(come_in(+120, &mech_krb5).verdict, SP_VERDICT_ALLOW);
 }
 
+static void say_in_krb5_conf(const char *from, const char *to)
+{
+    char text[4096];
+    FILE *file = fopen(sp_kdc_path(kdc, "krb5.conf"), "r+");
+    const char *at;
+    size_t len;
+
+    assert_non_null(file);
+    len = fread(text, 1, sizeof text - 1, file);
+    text[len] = '\0';
+    at = strstr(text, from);
+    assert_non_null(at);
+    rewind(file);
+    assert_int_equal(ftruncate(fileno(file), 0), 0);
+    (void)fprintf(file, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The library takes up a krb5.conf that has changed without being told: then a token is good for
+ * longer, and has to be remembered for longer. */
+static void a_clockskew_that_is_raised_widens_the_replay_table(void **state)
+{
+    static const char raised[] = "[libdefaults]\n    clockskew = 900\n";
+    const uint64_t late = (uint64_t)1 << 40;
+    struct proxy proxy;
+
+    (void)state;
+    proxy_set(&proxy, "proxy.keytab");
+    proxy_open(&proxy);
+    assert_int_equal(proxy.config->clockskew_s, 300);
+    say_in_krb5_conf("[libdefaults]\n", raised);
+    for (int i = 0; proxy.config->clockskew_s != 900 && i < 600; i++) {
+        proxy.config->skew_due_s = 0;
+        sp_gss_config_follow_clockskew(proxy.config);
+        (void)usleep(100000); /* the library looks at its file once a second */
+    }
+    assert_int_equal(proxy.config->clockskew_s, 900);
+    assert_int_equal(sp_gss_replay_enter(proxy.config->replay, SP_SPAN_LIT("used"), late), SP_OK);
+    assert_int_equal(sp_gss_replay_enter(proxy.config->replay, SP_SPAN_LIT("used"), late + 1800),
+                     SP_ERR_DENIED);
+    say_in_krb5_conf(raised, "[libdefaults]\n");
+    proxy_close(&proxy);
+}
+
 static void a_distance_is_said_in_the_unit_that_fits(void **state)
 {
     static const struct {
@@ -102,6 +148,8 @@ int main(void)
         cmocka_unit_test(a_clock_that_is_off_is_said_by_how_much),
         cmocka_unit_test(a_clock_that_is_off_a_little_is_let_pass),
         cmocka_unit_test(a_distance_is_said_in_the_unit_that_fits),
+        cmocka_unit_test(
+            a_clockskew_that_is_raised_widens_the_replay_table), /* last: its clock is ahead */
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

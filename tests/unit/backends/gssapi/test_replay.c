@@ -58,6 +58,28 @@ static void a_long_pause_forgets_everything_and_costs_nothing(void **state)
     sp_gss_replay_free(&table);
 }
 
+/* Whatever its age when the window is widened, an entry lives for the wide one. */
+static void a_wider_window_counts_for_what_is_held_too(void **state)
+{
+    (void)state;
+    for (uint64_t begun = 0; begun < 2 * WINDOW; begun += 13) {
+        for (uint64_t age = 0; age <= WINDOW; age += 50) {
+            struct sp_gss_replay *table = sp_gss_replay_new(WINDOW, 1000);
+
+            assert_int_equal(enter(table, 1, begun), SP_OK);
+            assert_int_equal(enter(table, 2, begun + age), SP_OK);
+            assert_int_equal(sp_gss_replay_widen(table, 3 * WINDOW), SP_OK);
+            assert_int_equal(enter(table, 1, begun + 3 * WINDOW), SP_ERR_DENIED);
+            assert_int_equal(enter(table, 2, begun + age + 3 * WINDOW), SP_ERR_DENIED);
+            assert_int_equal(enter(table, 3, begun + age + 3 * WINDOW), SP_OK);
+            assert_int_equal(sp_gss_replay_widen(table, WINDOW), SP_OK); /* it stays wide */
+            assert_int_equal(enter(table, 3, begun + age + 6 * WINDOW), SP_ERR_DENIED);
+            assert_int_equal(enter(table, 1, begun + 9 * WINDOW), SP_OK);
+            sp_gss_replay_free(&table);
+        }
+    }
+}
+
 static void a_full_table_refuses_and_forgets_nobody(void **state)
 {
     struct sp_gss_replay *table = sp_gss_replay_new(WINDOW, 64);
@@ -144,6 +166,7 @@ int main(void)
         cmocka_unit_test(an_authenticator_passes_once),
         cmocka_unit_test(an_entry_lives_for_the_whole_window_and_not_for_ever),
         cmocka_unit_test(a_long_pause_forgets_everything_and_costs_nothing),
+        cmocka_unit_test(a_wider_window_counts_for_what_is_held_too),
         cmocka_unit_test(a_full_table_refuses_and_forgets_nobody),
         cmocka_unit_test(a_clock_read_a_moment_earlier_loses_nothing),
         cmocka_unit_test(of_equal_authenticators_at_once_one_passes),
