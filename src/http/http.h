@@ -128,8 +128,7 @@ struct sp_http_fault {
     const char *why; /* static, in words: "space before the colon of a field" */
 };
 
-/* A parser is made once a connection is busy and reset for each head; it keeps its memory between
- * heads. */
+/* A parser is reset before each head but its first, and keeps its memory between them. */
 struct sp_http_parser;
 struct sp_http_parser *sp_http_parser_new(const struct sp_http_limits *limits) SP_MUST_CHECK;
 void sp_http_parser_free(struct sp_http_parser **parser);
@@ -148,6 +147,11 @@ enum sp_err sp_http_parse_response(struct sp_http_parser *parser, struct sp_span
                                    enum sp_http_method method,
                                    struct sp_http_response *response_out,
                                    struct sp_http_fault *fault_out) SP_MUST_CHECK;
+/* What a whole request has in its parser moves into `room`, which may begin at any address. From
+ * then on the request needs its bytes and that room alone, and the parser may read another head.
+ * False: it does not fit, and nothing has changed. */
+bool sp_http_request_settle(const struct sp_http_parser *parser, struct sp_http_request *request,
+                            char *room, size_t size) SP_MUST_CHECK;
 /* The first field with that id, or NULL. */
 const struct sp_http_field *sp_http_find(const struct sp_http_head *head, enum sp_http_field_id id);
 /* Some hop in Via calls itself by our pseudonym: the message has been here before. */

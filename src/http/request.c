@@ -304,3 +304,39 @@ enum sp_err sp_http_parse_request(struct sp_http_parser *parser, struct sp_span 
     }
     return err;
 }
+
+/* ---- leaving the parser ---- */
+
+static struct sp_span move_text(struct sp_span text, char **room)
+{
+    struct sp_span moved = sp_span_of(*room, text.len);
+
+    memcpy(*room, text.base, text.len);
+    *room += text.len;
+    return moved;
+}
+
+bool sp_http_request_settle(const struct sp_http_parser *parser, struct sp_http_request *request,
+                            char *room, size_t size)
+{
+    struct sp_http_head *head = &request->head;
+    struct sp_http_target *target = &request->target;
+    size_t fields_size = head->fields_len * sizeof *head->fields;
+    size_t skip = -(uintptr_t)room % _Alignof(struct sp_http_field);
+    bool has_host = target->host.base == parser->host.text;
+    bool has_path = target->path.base != NULL && target->path.base == parser->scratch.base;
+
+    if (size <
+        skip + fields_size + (has_host ? target->host.len : 0) + (has_path ? target->path.len : 0))
+        return false;
+    room += skip;
+    if (fields_size > 0)
+        memcpy(room, head->fields, fields_size);
+    head->fields = (struct sp_http_field *)(void *)room;
+    room += fields_size;
+    if (has_host)
+        target->host = move_text(target->host, &room);
+    if (has_path)
+        target->path = move_text(target->path, &room);
+    return true;
+}

@@ -91,6 +91,16 @@ static enum sp_err own_head(struct sp_exchange *x)
     return SP_OK;
 }
 
+/* What the parser found moves behind the head's bytes, and few parsers serve all. Where there is no
+ * room it is this exchange's to its end. */
+static void part_with_parser(struct sp_exchange *x)
+{
+    size_t used = x->head.start + x->request.head.size;
+
+    if (sp_http_request_settle(x->parser, &x->request, x->head.base + used, x->head.cap - used))
+        sp_parser_return(x, &x->parser);
+}
+
 static void stamp(struct sp_exchange *x)
 {
     struct sp_loop *loop = x->session->proxy->loop;
@@ -104,6 +114,7 @@ static enum sp_step head_complete(struct sp_exchange *x)
     stamp(x);
     if (own_head(x) != SP_OK)
         return sp_exchange_answer(x, 503, SP_REASON_OVERLOADED, "out of memory");
+    part_with_parser(x);
     x->has_head = true;
     x->bytes_in = x->request.head.size;
     x->client_wants_close = !x->request.head.keep_alive;
@@ -133,7 +144,9 @@ static enum sp_step step_reading(struct sp_exchange *x)
 
     for (int moves = 0; moves < RELAY_BUDGET; moves++) {
         sp_slab_shrink(s->proxy, &s->in);
-        err = sp_http_parse_request(x->parser, sp_buf_span(&s->in), &x->request, &fault);
+        err = sp_parser_lend(x, &x->parser)
+                  ? sp_http_parse_request(x->parser, sp_buf_span(&s->in), &x->request, &fault)
+                  : SP_ERR_NOMEM;
         if (err == SP_OK)
             return head_complete(x);
         if (err == SP_ERR_NOMEM) {
@@ -322,53 +335,13 @@ void sp_exchange_timed_out(struct sp_exchange *x)
 
 /* ---- life ---- */
 
-static struct sp_exchange *from_stock(struct sp_proxy *proxy, const struct sp_http_limits *limits)
-{
-    struct sp_exchange *x = proxy->spare_exchanges;
-
-    if (x != NULL) {
-        proxy->spare_exchanges = x->spare;
-        proxy->spare_exchanges_len--;
-        sp_http_parser_reset(x->parser);
-        return x;
-    }
-    x = calloc(1, sizeof(*x));
-    if (x == NULL)
-        return NULL;
-    x->parser = sp_http_parser_new(limits);
-    if (x->parser == NULL) {
-        free(x);
-        return NULL;
-    }
-    return x;
-}
-
-/* `current`: its parser has the limits that new exchanges shall have. */
-static void to_stock(struct sp_proxy *proxy, struct sp_exchange *x, bool current)
-{
-    struct sp_http_parser *parser = x->parser;
-
-    proxy->exchanges_len--;
-    if (!current || proxy->spare_exchanges_len >= EXCHANGES_KEPT + proxy->exchanges_len) {
-        sp_http_parser_free(&parser);
-        free(x);
-        return;
-    }
-    memset(x, 0, sizeof(*x));
-    x->parser = parser;
-    x->spare = proxy->spare_exchanges;
-    proxy->spare_exchanges = x;
-    proxy->spare_exchanges_len++;
-}
-
 struct sp_exchange *sp_exchange_new(struct sp_session *session)
 {
     struct sp_proxy *proxy = session->proxy;
-    struct sp_exchange *x = from_stock(proxy, &proxy->epoch->snapshot->http_limits);
+    struct sp_exchange *x = sp_exchange_lend(proxy);
 
     if (x == NULL)
         return NULL;
-    proxy->exchanges_len++;
     x->magic = EXCHANGE_MAGIC;
     x->state = SP_EXCHANGE_READING;
     x->entered_ms = sp_loop_now_ms(proxy->loop);
@@ -396,7 +369,6 @@ void sp_exchange_free(struct sp_exchange **exchange)
 {
     struct sp_exchange *x = *exchange;
     struct sp_proxy *proxy;
-    bool current;
 
     *exchange = NULL;
     if (x == NULL)
@@ -421,9 +393,9 @@ void sp_exchange_free(struct sp_exchange **exchange)
     sp_identity_unref(&x->session->known);
     x->session->known = x->identity; /* moved */
     sp_exchange_forget_credential(x);
-    sp_exchange_return_parser(x);
+    sp_parser_return(x, &x->parser);
+    sp_parser_return(x, &x->response_parser);
     sp_slab_return(proxy, &x->head);
-    current = x->epoch == proxy->epoch;
     sp_epoch_unref(&x->epoch);
-    to_stock(proxy, x, current);
+    sp_exchange_return(proxy, x);
 }

@@ -12,36 +12,6 @@
  * included, and nine are asked for. */
 #define HEAD_GROWTH 3
 
-/* ---- parsers of answers: lent only while a head comes, so that few serve all ---- */
-
-static bool lend_parser(struct sp_exchange *x)
-{
-    struct sp_proxy *proxy = x->session->proxy;
-
-    if (x->response_parser != NULL)
-        return true;
-    if (proxy->spare_parsers_len > 0 && x->epoch == proxy->epoch) {
-        x->response_parser = proxy->spare_parsers[--proxy->spare_parsers_len];
-        sp_http_parser_reset(x->response_parser);
-    } else {
-        x->response_parser = sp_http_parser_new(&x->epoch->snapshot->http_limits);
-    }
-    return x->response_parser != NULL;
-}
-
-void sp_exchange_return_parser(struct sp_exchange *x)
-{
-    struct sp_proxy *proxy = x->session->proxy;
-
-    if (x->response_parser == NULL || x->epoch != proxy->epoch ||
-        proxy->spare_parsers_len == PARSERS_KEPT) {
-        sp_http_parser_free(&x->response_parser);
-        return;
-    }
-    proxy->spare_parsers[proxy->spare_parsers_len++] = x->response_parser;
-    x->response_parser = NULL;
-}
-
 /* What both directions wait for after a step. */
 struct wants {
     unsigned client;
@@ -52,7 +22,7 @@ struct wants {
 
 static void close_upstream(struct sp_exchange *x)
 {
-    sp_exchange_return_parser(x);
+    sp_parser_return(x, &x->response_parser);
     sp_relay_fini(&x->up);
     sp_relay_fini(&x->down);
     sp_upstream_close(&x->upstream, true);
@@ -271,7 +241,7 @@ static void pass_interim(struct sp_exchange *x)
         return;
     }
     sp_buf_consume(&x->upstream->in, x->response.head.size);
-    sp_exchange_return_parser(x);
+    sp_parser_return(x, &x->response_parser);
 }
 
 static void note_type(struct sp_exchange *x)
@@ -321,7 +291,8 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     if (err != SP_OK)
         return head_failed(x, err);
     note_type(x);
-    sp_exchange_return_parser(x); /* from here on only values of the answer's head count */
+    sp_parser_return(x,
+                     &x->response_parser); /* from here on only values of the answer's head count */
     sp_buf_consume(&upstream->in, x->response.head.size);
     sp_relay_init(&x->down, s->proxy, upstream->stream, &upstream->in, s->client, &s->out, framing,
                   chunks);
@@ -361,7 +332,7 @@ static enum sp_step read_answer_head(struct sp_exchange *x, struct wants *wants)
         }
         if (err != SP_OK)
             return cut(x, SP_REASON_CLIENT_GONE);
-        if (x->upstream->in.len > 0 && !lend_parser(x))
+        if (x->upstream->in.len > 0 && !sp_parser_lend(x, &x->response_parser))
             return fail(x, 503, SP_REASON_OVERLOADED, "out of memory");
         err = x->upstream->in.len > 0
                   ? sp_http_parse_response(x->response_parser, sp_buf_span(&x->upstream->in),

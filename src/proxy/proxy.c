@@ -1,10 +1,9 @@
-/* One worker's proxy: its listeners, its epochs (one per configuration snapshot still in use), its
- * stocks of memory, and the drain at the end. Sessions come in through sp_session_accepted. Loop
+/* One worker's proxy: its listeners, its epochs (one per configuration snapshot still in use), and
+ * the drain at the end. Sessions come in through sp_session_accepted. Loop
  * thread only, but for the count of client connections, which all workers share. */
 #include "proxy/proxy_priv.h"
 
 #include "util/hash.h"
-#include "util/secret.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +16,6 @@ struct proxy_listener {
     struct sp_proxy *proxy;
     struct sp_listener *listener;
     struct sp_addr addr;
-};
-
-/* A spare one; what is in use is plain bytes. */
-struct spare_head {
-    struct spare_head *next;
 };
 
 /* ---- epochs ---- */
@@ -83,97 +77,6 @@ const struct sp_listen *sp_epoch_find_listen(const struct sp_epoch *epoch,
             return listen;
     }
     return NULL;
-}
-
-/* ---- memory that is used again and again ---- */
-
-enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max)
-{
-    assert(buf->base == NULL);
-    sp_buf_init(buf, max < SLAB_SIZE ? SLAB_SIZE : max);
-    if (proxy->spare_slabs_len > 0)
-        buf->base = proxy->spare_slabs[--proxy->spare_slabs_len];
-    else
-        buf->base = malloc(SLAB_SIZE);
-    if (buf->base == NULL)
-        return SP_ERR_NOMEM;
-    buf->cap = SLAB_SIZE;
-    return SP_OK;
-}
-
-static void head_return(struct sp_proxy *proxy, struct sp_buf *buf)
-{
-    struct spare_head *head = (void *)buf->base;
-
-    head->next = proxy->spare_heads;
-    proxy->spare_heads = head;
-    proxy->spare_heads_len++;
-    sp_buf_init(buf, buf->max);
-}
-
-void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf)
-{
-    if (buf->base != NULL && buf->cap == HEAD_SIZE &&
-        proxy->spare_heads_len < EXCHANGES_KEPT + proxy->exchanges_len) {
-        head_return(proxy, buf);
-        return;
-    }
-    if (buf->base != NULL && buf->cap == SLAB_SIZE && proxy->spare_slabs_len < SLABS_KEPT) {
-        proxy->spare_slabs[proxy->spare_slabs_len++] = buf->base;
-        sp_buf_init(buf, buf->max);
-        return;
-    }
-    sp_buf_reset(buf);
-}
-
-void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf)
-{
-    struct sp_span bytes = sp_buf_span(buf);
-    struct spare_head *head = proxy->spare_heads;
-
-    if (buf->cap != SLAB_SIZE || bytes.len > HEAD_SIZE)
-        return;
-    if (head != NULL) {
-        proxy->spare_heads = head->next;
-        proxy->spare_heads_len--;
-    } else {
-        head = malloc(HEAD_SIZE);
-    }
-    if (head == NULL)
-        return; /* then it stays where it is */
-    memcpy(head, bytes.base, bytes.len);
-    sp_wipe(buf->base + buf->start, bytes.len); /* a head may have a password */
-    sp_slab_return(proxy, buf);
-    buf->base = (char *)head;
-    buf->len = bytes.len;
-    buf->cap = HEAD_SIZE;
-}
-
-static void free_exchanges(struct sp_proxy *proxy)
-{
-    while (proxy->spare_exchanges != NULL) {
-        struct sp_exchange *spare = proxy->spare_exchanges;
-
-        proxy->spare_exchanges = spare->spare;
-        sp_http_parser_free(&spare->parser);
-        free(spare);
-    }
-    proxy->spare_exchanges_len = 0;
-    while (proxy->spare_parsers_len > 0)
-        sp_http_parser_free(&proxy->spare_parsers[--proxy->spare_parsers_len]);
-}
-
-void sp_stocks_free(struct sp_proxy *proxy)
-{
-    while (proxy->spare_slabs_len > 0)
-        free(proxy->spare_slabs[--proxy->spare_slabs_len]);
-    while (proxy->spare_heads != NULL) {
-        struct spare_head *head = proxy->spare_heads;
-
-        proxy->spare_heads = head->next;
-        free(head);
-    }
-    free_exchanges(proxy);
 }
 
 /* ---- listeners ---- */
@@ -378,7 +281,7 @@ void sp_proxy_commit(struct sp_proxy *proxy)
     sp_epoch_unref(&proxy->epoch);
     proxy->epoch = proxy->next_epoch;
     proxy->next_epoch = NULL;
-    free_exchanges(proxy); /* their parsers know the old limits */
+    sp_stock_forget_limits(proxy);
     update_listeners(proxy);
     while (!sp_list_empty(&proxy->next_listeners)) {
         struct sp_list *node = proxy->next_listeners.next;

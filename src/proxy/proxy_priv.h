@@ -104,7 +104,7 @@ struct sp_proxy {
     struct sp_exchange *spare_exchanges;
     size_t spare_exchanges_len;
     size_t exchanges_len;                               /* under way */
-    struct sp_http_parser *spare_parsers[PARSERS_KEPT]; /* of answers */
+    struct sp_http_parser *spare_parsers[PARSERS_KEPT]; /* they know the newest epoch's limits */
     size_t spare_parsers_len;
     struct spare_head *spare_heads;
     size_t spare_heads_len;
@@ -132,6 +132,9 @@ const struct sp_listen *sp_epoch_find_listen(const struct sp_epoch *epoch,
 /* Called when a session, an upstream or an epoch has gone: a drain may now be complete. */
 void sp_proxy_check_drained(struct sp_proxy *proxy);
 void sp_proxy_write_access(struct sp_proxy *proxy, const struct sp_access_record *record);
+
+/* ---- stock.c ---- */
+
 /* Give `buf`, which must be empty, a slab to grow from; and take it back (whatever it holds is
  * dropped). */
 enum sp_err sp_slab_lend(struct sp_proxy *proxy, struct sp_buf *buf, size_t max) SP_MUST_CHECK;
@@ -139,6 +142,17 @@ void sp_slab_return(struct sp_proxy *proxy, struct sp_buf *buf);
 /* What `buf` holds moves into memory of about its size, if it is little: a request waits for its
  * origin much longer than it takes to read the next one. */
 void sp_slab_shrink(struct sp_proxy *proxy, struct sp_buf *buf);
+struct sp_exchange;
+/* A parser for one of the exchange's heads, reset, if *parser is not one already. False: out of
+ * memory. */
+bool sp_parser_lend(struct sp_exchange *exchange, struct sp_http_parser **parser) SP_MUST_CHECK;
+/* Nothing points into it any more. Sets *parser to NULL, which it may have been. */
+void sp_parser_return(struct sp_exchange *exchange, struct sp_http_parser **parser);
+/* A new epoch may have other limits than the spare parsers know. */
+void sp_stock_forget_limits(struct sp_proxy *proxy);
+/* Zeroed. NULL: out of memory. */
+struct sp_exchange *sp_exchange_lend(struct sp_proxy *proxy) SP_MUST_CHECK;
+void sp_exchange_return(struct sp_proxy *proxy, struct sp_exchange *exchange);
 /* All that is kept for use again, at the end. */
 void sp_stocks_free(struct sp_proxy *proxy);
 
@@ -321,9 +335,10 @@ struct sp_exchange {
     struct sp_epoch *epoch; /* policy and limits */
     struct sp_soon again;
 
-    struct sp_http_parser *parser;          /* of requests; kept in the stock */
-    struct sp_http_parser *response_parser; /* lent by the proxy while an answer's head comes */
-    struct sp_buf head;                     /* the request's bytes; `request` points into it */
+    struct sp_http_parser *parser;          /* lent while the request's head comes */
+    struct sp_http_parser *response_parser; /* lent while an answer's head comes */
+    struct sp_buf
+        head; /* the request's bytes, and what was found in them; `request` points there */
     struct sp_http_request request;
     bool has_head;
 
@@ -361,6 +376,7 @@ struct sp_exchange {
     bool has_peer;
     uint32_t ordinal; /* on its connection */
     char id[ID_LEN + 1];
+    /* the last two: their first bytes alone are zeroed in the stock */
     char type[64];   /* the answer's content type, for squid's format */
     char words[160]; /* details of our own answer */
 };
@@ -395,8 +411,6 @@ enum sp_step sp_exchange_step_connecting(struct sp_exchange *exchange);
 /* forward.c: the steps with an upstream */
 enum sp_step sp_exchange_step_forwarding(struct sp_exchange *exchange);
 void sp_exchange_upstream_ready(struct sp_exchange *exchange, unsigned events);
-/* No answer's head is being read any more. */
-void sp_exchange_return_parser(struct sp_exchange *exchange);
 /* The client of an answer that is under way was told neither a length nor chunks, and takes a clean
  * end for the body's. */
 bool sp_exchange_ends_by_close(const struct sp_exchange *exchange);

@@ -74,6 +74,64 @@ static void a_parser_reads_one_head_after_another(void **state)
     sp_http_parser_free(&parser);
 }
 
+/* A copy of the request, as it goes on. */
+static void write_on(const struct sp_http_request *request, struct sp_buf *out)
+{
+    const struct sp_http_forward forward = {.via = SP_SPAN_LIT("p"), .upgrade = true, .minor = 1};
+
+    sp_buf_init(out, 65536);
+    assert_int_equal(sp_http_write_request(out, request, &forward), SP_OK);
+}
+
+/* The least room in which it settles; `room` gets it, `odd` bytes behind where malloc begins. */
+static size_t settle(const struct sp_http_parser *parser, struct sp_http_request *request,
+                     char **room, size_t odd)
+{
+    const struct sp_http_request before = *request;
+    size_t size = 0;
+
+    for (;; size++) {
+        *room = malloc(odd + size > 0 ? odd + size : 1); /* no byte more */
+        assert_non_null(*room);
+        if (sp_http_request_settle(parser, request, *room + odd, size))
+            return size;
+        assert_memory_equal(request, &before, sizeof before);
+        free(*room);
+    }
+}
+
+static void check_settled(const char *head, size_t odd)
+{
+    struct sp_http_parser *parser = new_parser();
+    struct sp_http_request request;
+    struct sp_http_fault fault;
+    struct sp_buf before;
+    struct sp_buf after;
+    char *room;
+
+    assert_int_equal(sp_http_parse_request(parser, sp_span_cstr(head), &request, &fault), SP_OK);
+    write_on(&request, &before);
+    assert_in_range(settle(parser, &request, &room, odd), 0,
+                    request.head.fields_len * sizeof(struct sp_http_field) + 64);
+    sp_http_parser_free(&parser);
+    write_on(&request, &after);
+    assert_true(sp_span_eq(sp_buf_span(&after), sp_buf_span(&before)));
+    sp_buf_fini(&before);
+    sp_buf_fini(&after);
+    free(room);
+}
+
+static void a_settled_request_needs_no_parser(void **state)
+{
+    (void)state;
+    for (size_t odd = 0; odd < 9; odd++) {
+        check_settled(GET "A: 1\r\nUser-Agent: x\r\n\r\n", odd);
+        check_settled("GET http://EXAMPLE.test?query HTTP/1.1\r\n" H "\r\n", odd); /* "/" is made */
+        check_settled("OPTIONS http://h HTTP/1.0\r\n\r\n", odd);                   /* no fields */
+        check_settled("GET /path HTTP/1.1\r\n" H "\r\n", odd);                     /* no host */
+    }
+}
+
 static void a_head_cut_anywhere_wants_more(void **state)
 {
     struct sp_span head = SP_SPAN_LIT(GET "Content-Length: 12\r\nTE: trailers\r\n\r\n");
@@ -533,6 +591,7 @@ int main(void)
         cmocka_unit_test(a_plain_get_is_understood),
         cmocka_unit_test(empty_lines_before_a_request_are_skipped_and_counted),
         cmocka_unit_test(a_parser_reads_one_head_after_another),
+        cmocka_unit_test(a_settled_request_needs_no_parser),
         cmocka_unit_test(a_head_cut_anywhere_wants_more),
         cmocka_unit_test(any_method_that_is_a_token_is_accepted),
         cmocka_unit_test(odd_request_lines_are_refused),
