@@ -169,10 +169,14 @@ static enum sp_auth_how how_refused(const struct sp_basic_walk *w)
 /* Everybody has been asked, and nobody knows the user. */
 static void end_of_chain(const struct sp_basic_walk *w, struct sp_outcome *outcome)
 {
-    *outcome = (struct sp_outcome){.verdict = SP_VERDICT_UNKNOWN_USER,
-                                   .how = how_refused(w),
-                                   .age_ms = w->age_ms,
-                                   .reason = "unknown user"};
+    enum sp_auth_how how = how_refused(w);
+
+    *outcome = (struct sp_outcome){
+        .verdict = SP_VERDICT_UNKNOWN_USER,
+        .how = how,
+        .age_ms = w->age_ms,
+        .reason = how == SP_HOW_NONE ? "unknown user: no backend takes such a name; see its domains"
+                                     : "unknown user"};
     if (w->skipped)
         *outcome = (struct sp_outcome){
             .verdict = SP_VERDICT_UNAVAILABLE, .overloaded = w->overloaded, .reason = w->silence};

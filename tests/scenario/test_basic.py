@@ -263,6 +263,8 @@ def test_an_unlisted_domain_is_unknown(w):
     for typed in ("OTHER\\alice", "alice@other.test"):
         challenged(ask(w, auth=basic(typed, PEOPLE["alice"])))
         p.last(status=407, user=typed, auth="none")         # nobody was asked, and nothing was kept
+        code, out, err = w.command("why", "-c", p.path, typed)
+        assert code == 0 and "unknown user: no backend takes such a name; see its domains" in out, (out, err)
     assert w.ldap.binds("alice") == 0
 
 
