@@ -20,13 +20,14 @@ struct sp_ldap_spellings {
 
 /* `spellings` must not move afterwards: list points into it. */
 void sp_ldap_spellings_of(struct sp_ldap_spellings *spellings, const char *filter);
-/* False: the entry shows such an attribute, and no value of it is `user` (in lower case). An entry
- * that does not let it be read is believed. */
+/* False: the entry shows such an attribute, and no value of it is `user` (in lower case); or it
+ * does not let one be read, and the name is ambiguous. */
 bool sp_ldap_spelled(const struct sp_ldap_spellings *spellings, LDAP *ld, LDAPMessage *entry,
                      struct sp_span user);
 
-/* Where no entry is read (a bind by template): has the name characters that a directory may read as
- * others? Such a name is nobody's. `user` is UTF-8. */
+/* Where there is nothing to compare with (a bind by template reads no entry): has the name
+ * characters that a directory may read as others? Such a name is nobody's. `user` is UTF-8, in
+ * lower case. */
 bool sp_ldap_ambiguous(struct sp_span user);
 
 #endif

@@ -97,6 +97,31 @@ static void look_alikes_of_a_name_are_not_that_person(void **state)
     bench_free(b);
 }
 
+/* A filter that compares something else than the whole name leaves nothing to compare with, and
+ * U+017F, an old form of s, finds the star. */
+static void look_alikes_are_nobody_where_no_spelling_is_shown(void **state)
+{
+    struct bench *b = bench_new(test_slapd_uri(slapd));
+    struct bench *by_template = bench_new(test_slapd_uri(slapd));
+    struct asked a;
+
+    (void)state;
+    set(b, "filter", "(&(objectClass=inetOrgPerson)(uid:caseIgnoreMatch:=%u))");
+    set(by_template, "user_dn", "uid=%u,ou=people,dc=test");
+    bench_open(b);
+    bench_open(by_template);
+    login(b, &a, "alice", "alice");
+    assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    login(b, &a, "\xef\xbd\x81lice", "alice");
+    assert_int_equal(a.verdict, SP_VERDICT_UNKNOWN_USER);
+    login(b, &a, "\xc5\xbf(t)a*r", "star");
+    assert_int_equal(a.verdict, SP_VERDICT_UNKNOWN_USER);
+    login(by_template, &a, "\xc5\xbf(t)a*r", "star");
+    assert_int_equal(a.verdict, SP_VERDICT_UNKNOWN_USER);
+    bench_free(by_template);
+    bench_free(b);
+}
+
 static void odd_names_are_found_and_bound(void **state)
 {
     static const char *const people[][2] = {{"j\xc3\xb6rg", "p\xc3\xa4ss"},
@@ -390,6 +415,7 @@ int main(void)
         cmocka_unit_test(a_wrong_password_is_denied_and_never_tried_twice),
         cmocka_unit_test(nobody_and_more_than_one_are_unknown_users),
         cmocka_unit_test(look_alikes_of_a_name_are_not_that_person),
+        cmocka_unit_test(look_alikes_are_nobody_where_no_spelling_is_shown),
         cmocka_unit_test(odd_names_are_found_and_bound),
         cmocka_unit_test(a_template_binds_without_a_search),
         cmocka_unit_test(an_empty_password_is_refused_before_any_bind),

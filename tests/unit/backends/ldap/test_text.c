@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "backends/ldap/ldap_spelling.h"
 #include "backends/ldap/ldap_text.h"
 #include "backends/ldap/ldap_uri.h"
 #include "backends/ldap/ldap_verdict.h"
@@ -157,6 +158,37 @@ static void spellings_that_a_directory_takes_for_one_are_one_name(void **state)
     check_name(&none, "   ", SP_ERR_INVALID, NULL);
 }
 
+static void names_that_a_directory_may_read_as_others_are_ambiguous(void **state)
+{
+    static const char *const ambiguous[] = {"u\u017fer", "\uff41lice", "al\u00adice", "\u0133s",
+                                            "\u01c9ubo", "o\ufb03ce",  "re\u0301ne",  "\U0001d41a",
+                                            "\u2fd4",    "a\u3000b",   "\u1806x",     "caf\u00b2"};
+    static const char *const plain[] = {"alice",
+                                        "j\u00f6rg",
+                                        "\u00e5sa",
+                                        "stra\u00dfe",
+                                        "\u03c3\u03bf\u03c6\u03af\u03b1",
+                                        "\u0438\u0432\u0430\u043d",
+                                        "\u5c71\u7530",
+                                        "\ubc15",
+                                        "\u0e19\u0e33",
+                                        "\u0995\u09df",
+                                        "\u05d3\u05d5\u05d3",
+                                        "\u0645\u062d\u0645\u062f",
+                                        "\u30bf\u30ed\u30fc",
+                                        "\u01c3a"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(ambiguous) / sizeof(ambiguous[0]); i++) {
+        if (!sp_ldap_ambiguous(sp_span_cstr(ambiguous[i])))
+            fail_msg("%s is plain", ambiguous[i]);
+    }
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (sp_ldap_ambiguous(sp_span_cstr(plain[i])))
+            fail_msg("%s is ambiguous", plain[i]);
+    }
+}
+
 static void sub_codes_are_read_from_active_directorys_own_words(void **state)
 {
     (void)state;
@@ -281,6 +313,7 @@ int main(void)
         cmocka_unit_test(names_lose_a_listed_domain_and_others_are_unknown),
         cmocka_unit_test(without_domains_a_name_is_asked_as_typed),
         cmocka_unit_test(spellings_that_a_directory_takes_for_one_are_one_name),
+        cmocka_unit_test(names_that_a_directory_may_read_as_others_are_ambiguous),
         cmocka_unit_test(sub_codes_are_read_from_active_directorys_own_words),
         cmocka_unit_test(only_answers_about_the_credential_are_verdicts),
         cmocka_unit_test(account_states_are_told_apart),
