@@ -28,10 +28,10 @@ static void confine(const struct sp_app_options *options)
                        strerror(errno));
 }
 
-/* What serving opens, as measured: the main loop, admin and the log; and for each worker its loop,
- * and enough to serve one client of it with. */
+/* What serving opens, as measured: the main loop, admin, the log and four to serve a client with;
+ * and each worker's loop. */
 #define FILES_OF_SERVER 16u
-#define FILES_OF_WORKER 10u
+#define FILES_OF_WORKER 6u
 
 /* A loop that gets no descriptors could not even say so. */
 static bool has_files(unsigned workers)
