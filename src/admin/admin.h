@@ -12,6 +12,7 @@
 #include "log/log.h"
 #include "util/buf.h"
 
+#include <sys/types.h>
 #include <uv.h>
 
 struct sp_admin_conn; /* who asks, where the answer comes later */
@@ -51,6 +52,9 @@ struct sp_admin_events {
 
 struct sp_admin;
 
+/* Makes the folder of the control socket, if it is missing, for whom the process becomes: while it
+ * may. What fails is told by sp_admin_open. */
+void sp_admin_make_folder(const struct sp_admin_options *options, uid_t user, gid_t group);
 /* Opens what the options name. A socket or address that cannot be opened is logged, with what to do
  * about it; it is an error (SP_ERR_IO) only if the administrator wrote it (`socket_set`,
  * `http_set`), since the proxy can serve without. Options are borrowed for the call; events, log

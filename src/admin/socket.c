@@ -3,12 +3,15 @@
 #include "admin/admin_priv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#define SOCKET_PATH_MAX (sizeof(((struct sockaddr_un *)NULL)->sun_path))
 
 /* A connection is tried, without waiting: a socket that nobody listens on refuses it. */
 static bool is_dead(const char *path)
@@ -49,39 +52,57 @@ static bool remove_stale(const char *path, char why[256])
     return true;
 }
 
-/* Only the last folder of the path is made: what is above it is the administrator's. False: it is
- * not there now. */
-static bool make_folder(const char *path, char why[256])
+/* Only the last folder of the path is made: what is above it is the administrator's. */
+enum made { MADE_NOTHING, MADE_FOLDER, MADE_FAILED /* errno */ };
+
+static enum made make_folder(const char *path, char folder[SOCKET_PATH_MAX])
 {
-    struct sockaddr_un sun;
-    char folder[sizeof sun.sun_path];
     char *slash;
 
     memcpy(folder, path, strlen(path) + 1);
     slash = strrchr(folder, '/');
     if (slash == NULL || slash == folder)
-        return true;
+        return MADE_NOTHING;
     *slash = '\0';
-    if (mkdir(folder, 0755) == 0 || errno == EEXIST)
-        return true;
-    (void)snprintf(why, 256,
-                   "its folder cannot be made: %s (make it, owned by the user that "
-                   "sallyport runs as)",
-                   strerror(errno));
-    return false;
+    if (mkdir(folder, 0755) == 0)
+        return MADE_FOLDER;
+    return errno == EEXIST ? MADE_NOTHING : MADE_FAILED;
+}
+
+void sp_admin_make_folder(const struct sp_admin_options *options, uid_t user, gid_t group)
+{
+    char folder[SOCKET_PATH_MAX];
+    int fd;
+
+    if (strlen(options->socket) >= sizeof folder ||
+        make_folder(options->socket, folder) != MADE_FOLDER)
+        return;
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (fchown(fd, user, group) != 0)
+        (void)rmdir(folder); /* of no use to them */
+    (void)close(fd);
 }
 
 bool sp_admin_socket_bind(uv_pipe_t *pipe, const char *path, char why[256])
 {
-    struct sockaddr_un sun;
+    char folder[SOCKET_PATH_MAX];
     int status;
 
-    if (strlen(path) >= sizeof sun.sun_path) {
+    if (strlen(path) >= sizeof folder) {
         (void)snprintf(why, 256, "the path is longer than the %zu bytes that a socket's may have",
-                       sizeof sun.sun_path - 1);
+                       sizeof folder - 1);
         return false;
     }
-    if (!make_folder(path, why) || !remove_stale(path, why))
+    if (make_folder(path, folder) == MADE_FAILED) {
+        (void)snprintf(why, 256,
+                       "its folder cannot be made: %s (make it, owned by the user that "
+                       "sallyport runs as)",
+                       strerror(errno));
+        return false;
+    }
+    if (!remove_stale(path, why))
         return false;
     status = uv_pipe_bind(pipe, path);
     if (status != 0) {

@@ -2,6 +2,7 @@
  * file), then privileges go, then threads come. */
 #include "app/command.h"
 
+#include "admin/admin.h"
 #include "app/load.h"
 #include "app/process.h"
 #include "app/server.h"
@@ -9,9 +10,11 @@
 #include "util/hash.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* The words that tell of it, if it could not be done: the proxy serves all the same. */
 static void confine(const struct sp_app_options *options)
@@ -52,6 +55,16 @@ static bool has_files(unsigned workers)
     return false;
 }
 
+/* For whom the process is to become: what only root may make, where what serving writes to will be.
+ */
+static void make_places(const struct sp_config *config)
+{
+    const struct passwd *who = getpwnam(sp_app_options_of(config)->user);
+
+    if (who != NULL && geteuid() == 0)
+        sp_admin_make_folder(sp_config_one(config, "admin")->options, who->pw_uid, who->pw_gid);
+}
+
 /* All is read, bound and written; become nobody in particular, and serve. */
 static bool serve(struct sp_app_loader *loader, struct sp_config *config,
                   struct sp_proxy_snapshot **snapshot, struct sp_app_sockets *sockets)
@@ -69,6 +82,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
                 strerror(errno));
         return false;
     }
+    make_places(config);
     if (sp_process_become(options->user) != SP_OK) {
         sp_process_remove_pid(options->pid_file);
         return false;

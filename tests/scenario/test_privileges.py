@@ -57,6 +57,25 @@ def test_root_becomes_the_user_and_keeps_nothing(w):
     assert "root" not in [t["Groups"].strip() for t in threads(p)]
 
 
+def test_root_makes_the_folder_of_the_control_socket_for_the_user(w):
+    """As /run/sallyport after each boot, where no service manager makes it."""
+    config = for_nobody(w)
+    config.top["user"] = "nobody"
+    folder = os.path.join(w.folder, "run")                  # in a folder that is root's
+    config.admin["socket"] = os.path.join(folder, "admin.sock")
+    p = w.start(config)
+    code, out, err = w.command("ctl", "-c", p.path, "stats")
+    assert code == 0, (out, err)
+    assert os.stat(folder).st_uid == NOBODY
+    p.stop()
+    os.rmdir(folder)                                        # and the socket is gone
+    os.mkdir(folder, 0o700)                                 # one that is there stays as it is
+    code, out, err = w.command("run", "-c", config.write())
+    assert code == 1 and os.stat(folder).st_uid == 0, (code, out, err)
+    with open(config.log["error"]) as log:
+        assert "its folder must be writable by the user that sallyport runs as" in log.read()
+
+
 def started_with_low_ports(w, config):
     """As systemd starts it: no root at any time, and the one capability that binds low ports. The plugins are where nobody can
     read them: a checkout may be in root's home."""
