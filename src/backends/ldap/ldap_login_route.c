@@ -81,10 +81,12 @@ static void route(struct sp_ldap_login *login)
 void sp_ldap_login_go_on(struct sp_ldap_login *login, enum sp_ldap_login_state wait)
 {
     sp_ldap_login_enter(login, wait);
-    if (login->server != NULL && login->server->state == SP_LDAP_SERVER_UP)
+    if (login->server != NULL && login->server->state == SP_LDAP_SERVER_UP) {
         wait_at(login, login->server, false);
-    else
-        route(login);
+        return;
+    }
+    sp_ldap_login_forget_pages(login); /* it may have fallen while the login was away */
+    route(login);
 }
 
 /* A bind whose answer was lost may have been counted, so it is repeated once at most. */

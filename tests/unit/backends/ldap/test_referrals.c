@@ -2,6 +2,7 @@
  * whose words say where to go, and a slapd that holds the people. */
 #include "bench_ldap.h"
 
+#include "backends/ldap/ldap_priv.h"
 #include "backends/ldap/ldap_referral.h"
 #include "support/responder.h"
 
@@ -174,6 +175,65 @@ static void groups_come_from_both_sides_of_a_reference(void **state)
                         "cn=here,ou=groups,dc=test;here;cn=staff,ou=groups,dc=test;staff;");
     bench_free(b);
     test_responder_free(&r);
+}
+
+#define PAGES "1.2.840.113556.1.4.319"
+
+/* One login at a time reads pages of a server. This one goes away while it does, and the server
+ * falls meanwhile, so that it goes on at another: what it held there it must have given back. */
+static void who_goes_on_elsewhere_reads_no_more_pages_here(void **state)
+{
+    const struct test_rule there[] = {{.op = LDAP_REQ_SEARCH, .work_ms = 3000}, NO_MORE};
+    const struct test_rule other[] = {NO_MORE};
+    struct test_responder *far = test_responder_new(there);
+    struct test_responder *two = test_responder_new(other);
+    const struct test_rule rules[] = {
+        {.op = LDAP_REQ_BIND, .holds = "cn=proxy", .times = 1},
+        {.op = LDAP_REQ_BIND, .holds = "cn=proxy", .result = LDAP_BUSY},
+        {.op = LDAP_REQ_SEARCH,
+         .holds = "inetOrgPerson",
+         .times = 1,
+         .entry = ALICE,
+         .name = "alice"},
+        {.op = LDAP_REQ_SEARCH, .holds = "inetOrgPerson", .does = TEST_HANGS_UP},
+        {.op = LDAP_REQ_SEARCH,
+         .holds = PAGES,
+         .entry = "cn=here,ou=groups,dc=test",
+         .name = "here",
+         .reference = test_responder_uri(far)},
+        {.op = LDAP_REQ_SEARCH, .result = LDAP_SIZELIMIT_EXCEEDED},
+        NO_MORE};
+    struct test_responder *one = test_responder_new(rules);
+    struct asked first, others[3];
+    struct bench *b;
+    char uris[160];
+
+    (void)state;
+    snprintf(uris, sizeof(uris), "%s, %s", test_responder_uri(one), test_responder_uri(two));
+    b = bench_new(uris);
+    set(b, "follow_referrals", "true");
+    set(b, "group_base", "ou=groups,dc=test");
+    set(b, "group_depth", "1");
+    bench_open(b);
+    ask(b, &first, "alice", "alice");
+    for (int i = 0; test_responder_count(far, 0) == 0 && i < 1000; i++)
+        run_for(b, 10);
+    assert_ptr_not_equal(b->backend->servers[0].pager, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        login(b, &others[i], "bob", "bob");
+        assert_int_equal(others[i].verdict, SP_VERDICT_UNKNOWN_USER); /* said by the other */
+    }
+    assert_int_equal(b->backend->servers[0].state, SP_LDAP_SERVER_DOWN);
+    assert_int_equal(first.told, 0);
+    wait_for(b, &first, 1, 15000);
+    if (first.verdict != SP_VERDICT_ALLOW)
+        fail_msg("%s: %s", first.reason, first.detail);
+    assert_ptr_equal(b->backend->servers[0].pager, NULL);
+    assert_ptr_equal(b->backend->servers[1].pager, NULL);
+    bench_free(b);
+    test_responder_free(&one);
+    test_responder_free(&two);
+    test_responder_free(&far);
 }
 
 /* ---- bounds ---- */
@@ -393,6 +453,7 @@ int main(void)
         cmocka_unit_test(a_bind_is_sent_on_where_its_referral_leads),
         cmocka_unit_test(a_match_here_and_one_there_are_two),
         cmocka_unit_test(groups_come_from_both_sides_of_a_reference),
+        cmocka_unit_test(who_goes_on_elsewhere_reads_no_more_pages_here),
         cmocka_unit_test(three_referrals_in_a_row_are_followed_and_four_are_not),
         cmocka_unit_test(a_circle_of_referrals_ends),
         cmocka_unit_test(a_referral_that_leads_nowhere_is_dont_know),
