@@ -65,6 +65,21 @@ static void make_places(const struct sp_config *config)
         sp_admin_make_folder(sp_config_one(config, "admin")->options, who->pw_uid, who->pw_gid);
 }
 
+/* A file that only serving opens, told at its place in the configuration. */
+static void tell_file(const struct sp_config *config, const char *section, const char *option,
+                      const char *path, const char *user)
+{
+    struct sp_config_faults faults;
+    int error = errno;
+
+    sp_config_faults_init(&faults);
+    sp_config_fault(&faults, sp_config_one(config, section), option,
+                    "`%s`: %s cannot be opened%s%s: %s", option, path,
+                    user[0] != '\0' ? " by user " : "", user, strerror(error));
+    sp_app_faults_print(&faults);
+    sp_config_faults_fini(&faults);
+}
+
 /* All is read, bound and written; become nobody in particular, and serve. */
 static bool serve(struct sp_app_loader *loader, struct sp_config *config,
                   struct sp_proxy_snapshot **snapshot, struct sp_app_sockets *sockets)
@@ -78,8 +93,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
         return false;
     sp_server_signals_hold();
     if (sp_process_write_pid(options->pid_file) != SP_OK) {
-        fprintf(stderr, "sallyport: the pid file %s cannot be written: %s\n", options->pid_file,
-                strerror(errno));
+        tell_file(config, NULL, "pid_file", options->pid_file, "");
         return false;
     }
     make_places(config);
@@ -88,8 +102,7 @@ static bool serve(struct sp_app_loader *loader, struct sp_config *config,
         return false;
     }
     if (sp_log_open(log, &failed) != SP_OK) {
-        fprintf(stderr, "sallyport: the log %s cannot be opened%s%s: %s\n", failed,
-                options->user[0] != '\0' ? " by user " : "", options->user, strerror(errno));
+        tell_file(config, "log", failed == log->access ? "access" : "error", failed, options->user);
         sp_process_remove_pid(options->pid_file);
         return false;
     }

@@ -221,31 +221,45 @@ static void take_down(struct sp_server *server)
     sp_config_words_unref(&server->started);
 }
 
-/* NULL: all of it stands. Else why not, and what to do. */
-static const char *start(struct sp_server *server, struct sp_app_sockets *sockets)
+static void tell_no_start(struct sp_server *server, const char *why)
+{
+    server->failed = true;
+    sp_log_error(&server->log, "event=start_failed detail=\"%s\"", why);
+}
+
+static void tell_no_admin(struct sp_server *server)
+{
+    const struct sp_config_block *admin = sp_config_one(sp_proxy_snapshot_config(server->snapshot),
+                                                        "admin");
+
+    server->failed = true;
+    sp_log_error(&server->log,
+                 "event=start_failed detail=\"%s:%u: its socket or address cannot be opened: the "
+                 "line before says why\"",
+                 admin->file, admin->line);
+}
+
+/* False: told. */
+static bool start(struct sp_server *server, struct sp_app_sockets *sockets)
 {
     if (sp_server_signals_open(server) != SP_OK || sp_server_vitals_open(server) != SP_OK)
-        return NO_MEANS;
-    if (sp_server_control_open(server) != SP_OK)
-        return "an admin socket or address cannot be opened: the line before says why";
-    return start_workers(server, sockets) == SP_OK ? NULL : NO_MEANS;
+        tell_no_start(server, NO_MEANS);
+    else if (sp_server_control_open(server) != SP_OK)
+        tell_no_admin(server);
+    else if (start_workers(server, sockets) != SP_OK)
+        tell_no_start(server, NO_MEANS);
+    return !server->failed;
 }
 
 /* The loop runs even if not all could be started: those that were have to end on it. */
 static void serve(struct sp_server *server, struct sp_app_sockets *sockets)
 {
-    const char *why = start(server, sockets);
-
-    if (why != NULL) {
-        server->failed = true;
-        sp_log_error(&server->log, "event=start_failed detail=\"%s\"", why);
-        if (server->workers_len > 0)
-            sp_server_drain(server);
-        else
-            end(server);
-    } else {
+    if (start(server, sockets))
         sp_timer_start(server->loop, &server->watch_timer, WATCH_MS);
-    }
+    else if (server->workers_len > 0)
+        sp_server_drain(server);
+    else
+        end(server);
     sp_loop_run(server->loop);
 }
 
@@ -269,8 +283,7 @@ bool sp_server_run(struct sp_app_loader *loader, struct sp_proxy_snapshot **snap
         serve(&server, sockets);
         sp_log_info(&server.log, "event=ended well=%s", server.failed ? "false" : "true");
     } else {
-        server.failed = true;
-        sp_log_error(&server.log, "event=start_failed detail=\"" NO_MEANS "\"");
+        tell_no_start(&server, NO_MEANS);
     }
     take_down(&server);
     return !server.failed;

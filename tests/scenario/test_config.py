@@ -354,12 +354,22 @@ def test_words_that_a_command_does_not_take_are_told(w):
 def test_a_start_that_fails_says_where_it_is_told(w):
     config = w.config()
     config.log["access"] = os.path.join(config.folder, "nowhere", "access.log")
-    code, out, err = w.command("run", "-c", config.write())
-    assert code == 1 and "the log %s cannot be opened: No such file" % config.log["access"] in err, err
+    path = config.write()
+    code, out, err = w.command("run", "-c", path)
+    assert code == 1 and "%s:%d: `access`: %s cannot be opened: No such file" % (path, line_of(path, "  access ="), config.log["access"]) in err, err
+    config = w.config()
+    config.top["pid_file"] = os.path.join(config.folder, "nowhere", "pid")
+    path = config.write()
+    code, out, err = w.command("run", "-c", path)
+    assert code == 1 and "%s:%d: `pid_file`: %s cannot be opened: No such file" % (path, line_of(path, "pid_file"), config.top["pid_file"]) in err, err
     config = w.config()
     os.mkdir(config.admin["socket"])
-    code, out, err = w.command("run", "-c", config.write())
+    path = config.write()
+    code, out, err = w.command("run", "-c", path)
     assert code == 1 and config.log["error"] in err, err
+    with open(config.log["error"]) as log:
+        said = log.read()
+    assert "event=admin_failed socket=" in said and 'event=start_failed detail="%s:%d: ' % (path, line_of(path, "admin {")) in said, said
 
 
 def test_too_few_open_files_are_told_with_the_limit_that_would_do(w):
