@@ -196,11 +196,18 @@ class Show:
             "  klist",
             "  curl -v -x http://localhost:%d --proxy-negotiate -U : %s             # Kerberos" % (port, self.page),
             "",
+            "  sallyport='%s' conf='%s'" % (os.path.relpath(w.binary), self.proxy.path),
+            "  $sallyport why -c $conf alice                  # the last decisions about her, step by step",
+            "  $sallyport doctor -c $conf                     # all that logins rest on",
+            "  $sallyport login -c $conf alice                # a login made anew, by the terminal",
+            "  $sallyport ctl -c $conf trace bob              # what is decided about bob, while it happens",
+            "",
             "  people:       alice %s, bob %s, carol %s (not in the group staff: 403)" % (PEOPLE["alice"], PEOPLE["bob"], PEOPLE["carol"]),
             "  access log:   tail -f %s" % self.proxy.config.log["access"],
             "  error log:    tail -f %s" % self.proxy.config.log["error"],
             "  its config:   %s" % self.proxy.path,
             "  directories:  ldap://127.0.0.1:%d ldap://127.0.0.1:%d (slapd's own log: %s)" % (w.dc1.port, w.dc2.port, w.dc1.log),
+            "  status page:  http://%s/" % self.proxy.config.admin["http"],
             "  metrics:      curl http://%s/metrics" % self.proxy.config.admin["http"],
         ]))
         sys.stdout.flush()

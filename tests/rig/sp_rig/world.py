@@ -63,7 +63,7 @@ class World:
         self.dc1, self.dc2 = servers
         self.ldap = Directories(*servers)
         self.realm = Realm(at("kdc"), *self._at("kdc", 88),
-                           services=["HTTP/%s" % self.proxy_host, "HTTP/alias.corp.test"] + ([] if self.proxy_host == "localhost" else ["HTTP/localhost"]))
+                           services=["HTTP/%s" % self.proxy_host] + (["HTTP/alias.corp.test", "HTTP/localhost"] if self.named else []))
         self._stops.append(self.realm.stop)
         self.realm.start()
         self._partner = None
