@@ -56,9 +56,14 @@ void sp_ldap_server_probe(struct sp_ldap_server *server)
         server->state = SP_LDAP_SERVER_DOWN; /* no room just now; the next login tries again */
 }
 
-void sp_ldap_server_well(struct sp_ldap_server *server)
+void sp_ldap_server_heard(struct sp_ldap_server *server)
 {
     server->answered_ms = sp_ldap_now_ms(server->backend);
+}
+
+void sp_ldap_server_well(struct sp_ldap_server *server)
+{
+    sp_ldap_server_heard(server);
     server->faults = 0;
     if (server->state == SP_LDAP_SERVER_UP && server->fault == SP_LDAP_FAULT_NONE)
         return;

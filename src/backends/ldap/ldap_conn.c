@@ -227,9 +227,22 @@ static void said_goodbye(struct sp_ldap_conn *conn, LDAPMessage *notice)
     sp_ldap_conn_lost(conn, words);
 }
 
+/* Then the login goes elsewhere, and the server has one fault more in a row. */
+static bool says_busy(struct sp_ldap_conn *conn, LDAPMessage *answer)
+{
+    int result = LDAP_OTHER;
+
+    return ldap_parse_result(sp_ldap_wire_handle(conn->wire), answer, &result, NULL, NULL, NULL,
+                             NULL, 0) == LDAP_SUCCESS &&
+           (result == LDAP_BUSY || result == LDAP_UNAVAILABLE);
+}
+
 static void deliver(struct sp_ldap_conn *conn, LDAPMessage *answer)
 {
-    sp_ldap_server_well(conn->server);
+    if (says_busy(conn, answer))
+        sp_ldap_server_heard(conn->server);
+    else
+        sp_ldap_server_well(conn->server);
     conn->used = true;
     if (conn->service)
         deliver_search(conn, answer);

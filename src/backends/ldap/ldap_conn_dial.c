@@ -95,7 +95,8 @@ static void dial_failed(struct sp_ldap_conn *conn, const struct sp_ldap_dial_rep
         sp_ldap_server_fault(server, report->fault, report->words);
 }
 
-static void dial_succeeded(struct sp_ldap_conn *conn, struct sp_ldap_dial_report *report)
+static void dial_succeeded(struct sp_ldap_conn *conn, enum sp_ldap_dial_depth depth,
+                           struct sp_ldap_dial_report *report)
 {
     struct sp_ldap_server *server = conn->server;
     struct sp_auth_backend *backend = server->backend;
@@ -119,7 +120,8 @@ static void dial_succeeded(struct sp_ldap_conn *conn, struct sp_ldap_dial_report
     sp_ldap_conn_enter(conn, SP_LDAP_CONN_IDLE);
     if (server->heir == conn)
         sp_ldap_renew_heir_stands(server);
-    sp_ldap_server_well(server);
+    if (depth != SP_LDAP_DIAL_CONNECT) /* a kernel, or a balancer, takes a connection too */
+        sp_ldap_server_well(server);
     sp_ldap_conn_drain(
         conn); /* TLS may hold bytes that no poll will announce; then it is watched */
     sp_ldap_server_pump(server);
@@ -141,7 +143,7 @@ static void dial_done(struct sp_auth_work *work)
         if (conn->service)
             note_service(server, &dial->report);
         if (dial->report.wire != NULL)
-            dial_succeeded(conn, &dial->report);
+            dial_succeeded(conn, dial->depth, &dial->report);
         else
             dial_failed(conn, &dial->report);
     }

@@ -181,7 +181,9 @@ void sp_ldap_server_probe(struct sp_ldap_server *server);
  * and send all its logins elsewhere. `words` is copied. */
 void sp_ldap_server_fault(struct sp_ldap_server *server, enum sp_ldap_fault fault,
                           const char *words);
-/* It answered: whatever was wrong is over. */
+/* It said something: it does not hang. */
+void sp_ldap_server_heard(struct sp_ldap_server *server);
+/* It answered what it was asked: whatever was wrong is over. */
 void sp_ldap_server_well(struct sp_ldap_server *server);
 
 /* ---- the service connection's succession ---- */

@@ -107,6 +107,54 @@ static void a_search_that_cannot_be_answered_is_no_unknown_user(void **state)
     }
 }
 
+/* It answers, and is not well for that: three of them in a row, and it is left alone for a while.
+ */
+static void a_server_that_only_says_that_it_is_busy_is_left_alone(void **state)
+{
+    const struct test_rule rules[] = {
+        SERVICE, {.op = LDAP_REQ_SEARCH, .result = LDAP_BUSY}, NO_MORE};
+    struct test_responder *one = test_responder_new(rules);
+    struct test_responder *two = test_responder_new(good);
+    struct bench *b = bench_of(one, two);
+    struct asked a;
+
+    (void)state;
+    for (int i = 0; i < 6; i++) {
+        login(b, &a, "alice", "alice");
+        assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    }
+    assert_int_equal(test_responder_count(one, 1), 3);
+    bench_free(b);
+    test_responder_free(&one);
+    test_responder_free(&two);
+}
+
+/* It takes connections, as a balancer does that has nobody behind it. */
+static void a_server_that_breaks_at_each_first_request_is_left_alone(void **state)
+{
+    const struct test_rule rules[] = {{.op = LDAP_REQ_BIND, .does = TEST_HANGS_UP}, NO_MORE};
+    const struct test_rule takes_all[] = {NO_MORE};
+    struct test_responder *one = test_responder_new(rules);
+    struct test_responder *two = test_responder_new(takes_all);
+    char uris[160];
+    struct bench *b;
+    struct asked a;
+
+    (void)state;
+    snprintf(uris, sizeof(uris), "%s, %s", test_responder_uri(one), test_responder_uri(two));
+    b = bench_new(uris);
+    set(b, "user_dn", "uid=%u,ou=people,dc=test");
+    bench_open(b);
+    for (int i = 0; i < 6; i++) {
+        login(b, &a, "alice", "alice");
+        assert_int_equal(a.verdict, SP_VERDICT_ALLOW);
+    }
+    assert_int_equal(test_responder_count(one, 0), 3);
+    bench_free(b);
+    test_responder_free(&one);
+    test_responder_free(&two);
+}
+
 /* ---- limits ---- */
 
 static void check_limit(struct test_rule search, enum sp_verdict verdict, const char *reason)
@@ -283,6 +331,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_bind_that_cannot_be_answered_is_no_wrong_password),
         cmocka_unit_test(a_search_that_cannot_be_answered_is_no_unknown_user),
+        cmocka_unit_test(a_server_that_only_says_that_it_is_busy_is_left_alone),
+        cmocka_unit_test(a_server_that_breaks_at_each_first_request_is_left_alone),
         cmocka_unit_test(a_limit_met_is_dont_know),
         cmocka_unit_test(a_group_limit_that_paging_does_not_lift_is_dont_know),
         cmocka_unit_test(a_bind_whose_answer_is_lost_is_repeated_once_at_most),
