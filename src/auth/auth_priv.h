@@ -66,7 +66,8 @@ struct sp_plan_backend {
     _Atomic uint64_t basis;               /* of verdict keys, see basis.c */
     struct sp_plan_watch *watches;
     size_t watches_len;
-    char refused[512]; /* under the plan's lock: why, of those that are */
+    char refused[512];      /* under the plan's lock: why, of those that are */
+    unsigned polls_refused; /* poll's alone: since that was last found */
     size_t index;
     bool used; /* by a scheme or for groups: engines open it */
 };

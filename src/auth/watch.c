@@ -1,10 +1,13 @@
 /* Watched files: those options of a backend that the plugin has marked as such. Looked at about
- * once a second on a pool thread; a file that has changed makes the plugin read it again. */
+ * once a second on a pool thread; a file that has changed makes the plugin read it again, and one
+ * that was refused is read again about once a minute. */
 #include "auth/auth_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define POLLS_TO_RETRY 60u /* about a minute */
 
 static bool is_watched(const struct sp_option *option)
 {
@@ -75,6 +78,7 @@ static void refresh(struct sp_auth_plan *plan, struct sp_plan_backend *b)
     uint64_t basis = sp_plan_basis_now(b); /* before they are read: no change goes unseen */
     bool well = b->ops->refresh(b->config, &fault) == SP_OK;
 
+    b->polls_refused = 0;
     if (well)
         sp_plan_basis_set(b, basis);
     (void)pthread_mutex_lock(&plan->lock);
@@ -83,6 +87,17 @@ static void refresh(struct sp_auth_plan *plan, struct sp_plan_backend *b)
     memcpy(b->refused, fault.text, sizeof(b->refused));
     b->refused[sizeof(b->refused) - 1] = '\0';
     (void)pthread_mutex_unlock(&plan->lock);
+}
+
+/* What was refused may have been so for want of memory or descriptors: once in a while it is read
+ * again, though nobody has touched it, or new keys would wait for somebody who does. */
+static bool is_time_to_retry(struct sp_plan_backend *b)
+{
+    bool refused = false; /* written on this thread alone, so read without the lock */
+
+    for (size_t i = 0; i < b->watches_len; i++)
+        refused = refused || (b->watches[i].refused && b->watches[i].missing == 0);
+    return refused && ++b->polls_refused >= POLLS_TO_RETRY;
 }
 
 static void poll_backend(struct sp_auth_plan *plan, struct sp_plan_backend *b)
@@ -99,7 +114,7 @@ static void poll_backend(struct sp_auth_plan *plan, struct sp_plan_backend *b)
         w->missing = missing;
         (void)pthread_mutex_unlock(&plan->lock);
     }
-    if (any)
+    if (any || is_time_to_retry(b))
         refresh(plan, b);
 }
 

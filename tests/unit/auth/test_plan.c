@@ -205,6 +205,41 @@ static void what_became_of_a_watched_file_is_known(void **state)
     rig_close(&rig);
 }
 
+/* It may have been refused for want of memory or descriptors, which nobody mends by touching it. */
+static void a_refused_file_is_read_again_after_a_while(void **state)
+{
+    char path[] = "/tmp/auth-watch-XXXXXX";
+    int fd = mkstemp(path);
+    struct sp_auth_file file;
+    char config[512];
+    struct rig rig;
+
+    (void)state;
+    assert_true(fd >= 0);
+    close(fd);
+    (void)snprintf(config, sizeof(config),
+                   LISTEN "auth { basic = {\"dir\"} }\n"
+                          "backend \"dir\" { plugin = \"fake\" path = \"%s\" }\n",
+                   path);
+    fake_worlds_reset();
+    rig_open(&rig, config, NULL);
+    fake_world("dir")->refresh_refused = "no descriptors are left";
+    write_file(path, "good");
+    for (int i = 0; i < 60; i++)
+        sp_auth_plan_poll(rig.plan);
+    assert_int_equal(fake_world("dir")->refreshed, 1);
+    fake_world("dir")->refresh_refused = NULL;
+    sp_auth_plan_poll(rig.plan);
+    assert_int_equal(fake_world("dir")->refreshed, 2);
+    assert_true(sp_auth_plan_file(rig.plan, 0, &file));
+    assert_false(file.refused);
+    for (int i = 0; i < 200; i++)
+        sp_auth_plan_poll(rig.plan);
+    assert_int_equal(fake_world("dir")->refreshed, 2);
+    unlink(path);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +250,7 @@ int main(void)
         cmocka_unit_test(only_backends_that_serve_are_opened),
         cmocka_unit_test(a_watched_file_that_changes_is_read_again),
         cmocka_unit_test(what_became_of_a_watched_file_is_known),
+        cmocka_unit_test(a_refused_file_is_read_again_after_a_while),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
