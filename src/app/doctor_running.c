@@ -1,5 +1,4 @@
-/* See doctor_running.h. The proxy is asked for its figures, as `sallyport ctl stats` shows them;
- * those that are 0 while something is wrong are the faults. */
+/* See doctor_running.h. The proxy is asked for its figures, as `sallyport ctl stats` shows them. */
 #include "app/doctor_running.h"
 
 #include "app/ask.h"
@@ -8,19 +7,23 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A figure that is 0 while something is wrong. */
+/* A figure that tells that something is wrong. */
 static const struct sign {
     const char *figure;
+    bool when_zero;    /* else when it is anything else */
     const char *state; /* behind the figure's labels, where it has some */
     const char *remedy;
 } signs[] = {
-    {"sallyport_log_writable",
+    {"sallyport_names_unanswered", false,
+     "the last five names that a worker asked for got no answer: sites are not found",
+     "look whether the servers in resolv.conf run and can be reached from here"},
+    {"sallyport_log_writable", true,
      "cannot be written, or not be opened anew: lines are lost, and people get in all the same",
      "free its disk, or look at who reads the pipe, or at its folder; the status page says why"},
-    {"sallyport_config_last_reload_successful",
+    {"sallyport_config_last_reload_successful", true,
      "the last reload was refused: what was read before goes on serving",
      "mend what sallyport check names, then run sallyport ctl reload"},
-    {"sallyport_file_current",
+    {"sallyport_file_current", true,
      "is gone, was refused, or was changed since: what was read before goes on serving",
      "put a good file there; unless it is a keytab or a file of users, run sallyport ctl reload "
      "then"},
@@ -55,12 +58,10 @@ static bool on_figure(void *owner, struct sp_span line)
 {
     const struct sp_app_doctor_running *q = owner;
     struct sp_span name = next_word(&line);
-    struct sp_span value = next_word(&line);
+    bool is_zero = sp_span_eq(next_word(&line), SP_SPAN_LIT("0"));
 
-    if (!sp_span_eq(value, SP_SPAN_LIT("0")))
-        return true;
     for (size_t i = 0; i < sizeof(signs) / sizeof(*signs); i++)
-        if (sp_span_eq(name, sp_span_cstr(signs[i].figure)))
+        if (signs[i].when_zero == is_zero && sp_span_eq(name, sp_span_cstr(signs[i].figure)))
             tell_sign(q, &signs[i], line);
     return true;
 }

@@ -244,9 +244,28 @@ static void add_log(struct sp_overview *o, const struct sp_log_state *log)
     (void)snprintf(t->detail, sizeof(t->detail), "%s: %s", log->file, strerror(why));
 }
 
+static void add_name_service(const struct sp_server *server, struct sp_overview *o)
+{
+    int64_t unheard = sp_stats_sum(SP_STAT_NAMES_UNHEARD);
+    struct sp_overview_trouble *t = NULL;
+
+    if (unheard > 0)
+        t = add(o, false,
+                "Sites are not found, unless it is those names alone. Look at the name servers in "
+                "<code>/etc/resolv.conf</code>, and whether they can be reached from here; they "
+                "are read at the start. The first name that is answered ends this.");
+    if (t == NULL)
+        return;
+    (void)snprintf(t->what, sizeof(t->what), "Names get no answer");
+    (void)snprintf(t->detail, sizeof(t->detail), "the last five of %lld of %u worker%s",
+                   (long long)unheard, server->workers_len, server->workers_len == 1 ? "" : "s");
+}
+
 void sp_server_troubles(const struct sp_server *server, struct sp_overview *o)
 {
     struct sp_log_state log;
+
+    add_name_service(server, o);
 
     add_certificates(server, o, true);
     for (unsigned i = 0; sp_log_state(i, &log); i++)

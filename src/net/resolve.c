@@ -4,6 +4,7 @@
  * touches a disk. */
 #include "net/resolve_channel_priv.h"
 #include "net/resolve_priv.h"
+#include "net/resolve_service_priv.h"
 
 #include "util/span.h"
 
@@ -24,6 +25,7 @@ struct sp_resolver {
     struct sp_loop *loop;
     struct sp_resolve_channel channel;
     struct sp_resolve_table table;
+    struct sp_resolve_service service;
     unsigned asked; /* questions that c-ares is at */
     bool asking;    /* inside ares_getaddrinfo: an answer now is from a file */
     bool closing;   /* inside ares_destroy */
@@ -200,6 +202,17 @@ static void entry_keep(struct sp_resolve_entry *entry)
         entry_drop(oldest);
 }
 
+/* What is known inside ares_getaddrinfo comes from a file: nobody has been heard. */
+static void judge_service(const struct sp_resolve_entry *entry, int status)
+{
+    struct sp_resolver *resolver = entry->resolver;
+    enum sp_err err = err_of_status(status);
+
+    if (!resolver->asking || (err != SP_OK && err != SP_ERR_NOT_FOUND))
+        sp_resolve_service_took(&resolver->service, sp_span_of(entry->name, entry->name_len), err,
+                                ares_strerror(status));
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     struct sp_resolve_entry *entry = arg;
@@ -207,6 +220,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
 
     (void)timeouts;
     resolver->asked--;
+    if (!resolver->closing)
+        judge_service(entry, status);
     if (resolver->closing || entry->state == SP_RESOLVE_LOST) {
         entry_drop(entry);
     } else {
@@ -375,6 +390,12 @@ struct sp_resolver *sp_resolver_new(struct sp_loop *loop)
         return NULL;
     }
     return resolver;
+}
+
+void sp_resolver_watch(struct sp_resolver *resolver, sp_resolver_heard_cb changed, void *owner)
+{
+    resolver->service.changed = changed;
+    resolver->service.owner = owner;
 }
 
 enum sp_err sp_resolver_use_servers(struct sp_resolver *resolver, const char *servers)

@@ -23,6 +23,11 @@ typedef void (*sp_resolved_cb)(void *owner, const struct sp_resolved *resolved);
 struct sp_resolver *sp_resolver_new(struct sp_loop *loop) SP_MUST_CHECK;
 /* Nobody may be waiting any more. */
 void sp_resolver_free(struct sp_resolver **resolver);
+/* Silent: five questions in a row, each about another name than the one before, have ended without
+ * an answer, `why` being what became of the last. Not silent: one has been answered since. May be
+ * called inside any call here. */
+typedef void (*sp_resolver_heard_cb)(void *owner, bool silent, const char *why);
+void sp_resolver_watch(struct sp_resolver *resolver, sp_resolver_heard_cb changed, void *owner);
 /* A fresh answer in the cache is given at once: returns SP_OK, *addrs_out is borrowed until the
  * next turn, and `done` is never called. Otherwise SP_ERR_AGAIN, and `done` comes once in a later
  * turn, unless cancelled. SP_ERR_NOT_FOUND: a kept negative answer. SP_ERR_NOMEM; SP_ERR_FULL: too

@@ -226,6 +226,21 @@ static void on_drained(struct sp_soon *soon)
     proxy->drained(proxy->drained_owner);
 }
 
+static void on_name_service(void *owner, bool silent, const char *why)
+{
+    struct sp_proxy *proxy = owner;
+
+    sp_stats_add(proxy->stats, SP_STAT_NAMES_UNHEARD, silent ? 1 : -1);
+    if (silent)
+        sp_log_warning(
+            proxy->log,
+            "event=names_unanswered reason=\"%s\" detail=\"five names in a row: look at "
+            "the name servers in resolv.conf, and whether they can be reached from here\"",
+            why);
+    else
+        sp_log_info(proxy->log, "event=names_answered");
+}
+
 struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *snapshot,
                               struct sp_auth_shared *shared, struct sp_stats *stats,
                               struct sp_trace *trace, const struct sp_log *log)
@@ -250,6 +265,8 @@ struct sp_proxy *sp_proxy_new(struct sp_loop *loop, struct sp_proxy_snapshot *sn
     sp_timer_init(&proxy->access_timer, on_access_wait);
     sp_soon_init(&proxy->drained_soon, on_drained);
     proxy->resolver = sp_resolver_new(loop);
+    if (proxy->resolver != NULL)
+        sp_resolver_watch(proxy->resolver, on_name_service, proxy);
     proxy->access = sp_access_batch_new();
     if (proxy->resolver == NULL || proxy->access == NULL ||
         sp_random(&proxy->id_base, sizeof(proxy->id_base)) != SP_OK)

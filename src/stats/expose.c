@@ -172,6 +172,9 @@ static void gauges(struct page *page)
     family(page, "sallyport_handshakes_in_progress", "gauge",
            "Negotiate handshakes that wait for their client's next token.");
     cell(page, "sallyport_handshakes_in_progress", "", SP_STAT_HANDSHAKES);
+    family(page, "sallyport_names_unanswered", "gauge",
+           "Workers whose last five questions to name servers got no answer.");
+    cell(page, "sallyport_names_unanswered", "", SP_STAT_NAMES_UNHEARD);
 }
 
 static void bytes_total(struct page *page)

@@ -13,11 +13,12 @@
 #include "util/buf.h"
 
 enum sp_stat {
-    SP_STAT_CONNECTIONS, /* gauge: client connections now */
-    SP_STAT_TUNNELS,     /* gauge */
-    SP_STAT_HANDSHAKES,  /* gauge: Negotiate handshakes in progress */
-    SP_STAT_BYTES_IN,    /* counter: read from clients */
-    SP_STAT_BYTES_OUT,   /* counter: written to clients */
+    SP_STAT_CONNECTIONS,   /* gauge: client connections now */
+    SP_STAT_TUNNELS,       /* gauge */
+    SP_STAT_HANDSHAKES,    /* gauge: Negotiate handshakes in progress */
+    SP_STAT_NAMES_UNHEARD, /* gauge: workers whose last questions to name servers got no answer */
+    SP_STAT_BYTES_IN,      /* counter: read from clients */
+    SP_STAT_BYTES_OUT,     /* counter: written to clients */
     SP_STAT_CACHE_HIT,
     SP_STAT_CACHE_MISS,
     SP_STAT_CACHE_NEGATIVE_HIT,

@@ -5,8 +5,10 @@ import contextlib
 from before import as_before, brief
 from common import ALICE, BOB, ask, own, passed, request
 from sp_rig import space
+from sp_rig.held import total
 from sp_rig.names import A, AAAA
 from sp_rig.procs import wait_until
+from test_health import page
 
 FAULTS = ("silent", "failing", "garbled", "truncated")
 
@@ -66,6 +68,35 @@ def test_a_flood_of_names_that_nobody_answers_is_bounded_and_delays_nobody(w):
                 assert c.answer().status in (502, 503, 504)
                 c.close()
         w.names.silent.clear()
+
+
+def test_name_service_that_is_gone_is_told_where_people_look(w):
+    """The directory answers, so nothing else is wrong: log, metrics, status page and doctor name it, once, and then that it is over."""
+    config = brief(w, workers=1, connect_timeout="10s", response_timeout="10s")
+    p = w.start(config)
+    hosts = ["gone-%d.corp.test" % n for n in range(6)]
+    fail = hosts[1:]                       # and the first says nothing at all
+
+    def gone():
+        return total(p, "sallyport_names_unanswered") == 1
+    with as_before(w, p):
+        w.names.silent.add(hosts[0])
+        w.names.failing.update(fail)
+        for _ in range(6):                 # again and again one name: that is its own trouble
+            assert ask(w, "http://%s/" % fail[0], auth=ALICE).status == 502
+        assert not gone()
+        for host in hosts[:1] + hosts[2:5]:
+            assert ask(w, "http://%s/" % host, auth=ALICE).status in (502, 504)
+        wait_until("it is known", gone, 10 * w.patience)
+        p.log_says("event=names_unanswered")
+        assert "Names get no answer" in page(p, "/")[1]
+        status, out = w.command("doctor", "-c", p.path)[:2]
+        assert status == 1 and "the last five names that a worker asked for got no answer" in out, out
+        assert ask(w, "http://%s/" % hosts[5], auth=ALICE).status == 502
+        own(ask(w, "http://no-such-%d.corp.test/" % p.proc.pid, auth=ALICE), 502, "dns")       # an answer, if no good one
+        wait_until("it is over", lambda: not gone(), 10 * w.patience)
+        p.log_says("event=names_answered")
+        assert p.errors().count("event=names_unanswered") == 1 and "Names get no answer" not in page(p, "/")[1]
 
 
 def test_no_such_name_is_kept_shortly_and_then_asked_again(w):
