@@ -68,6 +68,7 @@ static enum sp_err make_key(struct sp_auth_engine *engine, struct sp_basic_walk 
     err = sp_verdict_key_make(&w->key, SP_SPAN_LIT("basic"), sp_span_cstr(b->name), b->basic_family,
                               name_of(w), w->password);
     w->key.basis = sp_plan_basis(b);
+    w->key.flushes = sp_verdict_cache_flushes(engine->shared->cache);
     return err;
 }
 

@@ -61,6 +61,7 @@ struct shard {
 /* Owned by struct sp_auth_shared. */
 struct sp_verdict_cache {
     _Atomic uint64_t ttl_ms, negative_ttl_ms, grace_ms, refresh;
+    _Atomic uint64_t flushes; /* moves before any shard forgets */
     atomic_uint shards_mask;
     struct shard shards[SHARDS_MAX];
 };
@@ -73,7 +74,7 @@ enum sp_err sp_verdict_key_make(struct sp_verdict_key *key, struct sp_span kind,
 
     key->user = sp_hash64(user);
     key->family = family;
-    key->basis = 0;
+    key->basis = key->flushes = 0;
     return sp_digest_make(&key->digest, parts, sizeof(parts) / sizeof(parts[0]));
 }
 
@@ -466,23 +467,33 @@ void sp_verdict_cache_store(struct sp_verdict_cache *cache, const struct sp_verd
     if (verdict == SP_VERDICT_UNAVAILABLE || verdict == SP_VERDICT_MORE)
         return; /* says nothing about what is kept */
     s = shard_lock(cache, key->user);
-    old = find(s, key);
-    if (old != NOBODY)
-        drop(s, old);
-    if (worth_keeping(cache, verdict)) {
-        make_way(s, key, verdict);
-        insert(cache, s, key, &fresh);
+    if (key->flushes == load(&cache->flushes)) {
+        old = find(s, key);
+        if (old != NOBODY)
+            drop(s, old);
+        if (worth_keeping(cache, verdict)) {
+            make_way(s, key, verdict);
+            insert(cache, s, key, &fresh);
+        }
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+uint64_t sp_verdict_cache_flushes(struct sp_verdict_cache *cache)
+{
+    return load(&cache->flushes);
 }
 
 size_t sp_verdict_cache_forget_user(struct sp_verdict_cache *cache, struct sp_span user)
 {
     uint64_t hash = sp_hash64(user);
-    struct shard *s = shard_lock(cache, hash);
-    uint32_t slot = *bucket_of(s, hash);
+    struct shard *s;
+    uint32_t slot;
     size_t gone = 0;
 
+    atomic_fetch_add(&cache->flushes, 1);
+    s = shard_lock(cache, hash);
+    slot = *bucket_of(s, hash);
     while (slot != NOBODY) {
         uint32_t next = s->entries[slot].next;
 
@@ -500,6 +511,7 @@ size_t sp_verdict_cache_forget_all(struct sp_verdict_cache *cache)
 {
     size_t gone = 0;
 
+    atomic_fetch_add(&cache->flushes, 1);
     for (unsigned i = 0; i < SHARDS_MAX; i++) {
         struct shard *s = &cache->shards[i];
 

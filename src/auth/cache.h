@@ -15,12 +15,14 @@ struct sp_verdict_key {
     struct sp_digest digest; /* over kind, backend, user and secret */
     uint64_t user;           /* hash of the user's name: finds all that is kept of one user */
     uint64_t family;         /* hash of kind and backend: entries that replace each other */
-    uint64_t basis; /* what the backend's answers rest on now (basis.c): a verdict under another
-                       one does not serve, but is replaced */
+    uint64_t basis;   /* what the backend's answers rest on now (basis.c): a verdict under another
+                         one does not serve, but is replaced */
+    uint64_t flushes; /* of the cache, when this was made: what is asked for under it is not kept
+                         after the next one */
 };
 
-/* `secret` is the password, or for groups what else tells two proofs apart. `basis` is left to the
- * caller. */
+/* `secret` is the password, or for groups what else tells two proofs apart. `basis` and
+ * `flushes` are left to the caller. */
 enum sp_err sp_verdict_key_make(struct sp_verdict_key *key, struct sp_span kind,
                                 struct sp_span backend, uint64_t family, struct sp_span user,
                                 struct sp_span secret) SP_MUST_CHECK;
@@ -53,6 +55,8 @@ void sp_verdict_cache_lookup(struct sp_verdict_cache *cache, const struct sp_ver
 void sp_verdict_cache_store(struct sp_verdict_cache *cache, const struct sp_verdict_key *key,
                             enum sp_verdict verdict, const struct sp_identity *identity,
                             const char *reason, uint64_t now_ms);
+/* How often somebody has had the cache forget, a user or all. */
+uint64_t sp_verdict_cache_flushes(struct sp_verdict_cache *cache);
 /* Everything kept of a user, in whatever family. Returns how many entries went. */
 size_t sp_verdict_cache_forget_user(struct sp_verdict_cache *cache, struct sp_span user);
 size_t sp_verdict_cache_forget_all(struct sp_verdict_cache *cache);

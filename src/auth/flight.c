@@ -35,13 +35,15 @@ static unsigned shard_of(const struct sp_digest *digest)
     return digest->bytes[0] % SHARDS;
 }
 
-/* A question to a backend as it was configured before is another question. */
-static struct sp_flight **link_of(struct shard *s, const struct sp_digest *digest, uint64_t basis)
+/* A question to a backend as it was configured before, or asked before somebody had the cache
+ * forget, is another question. */
+static struct sp_flight **link_of(struct shard *s, const struct sp_digest *digest, uint64_t basis,
+                                  uint64_t flushes)
 {
     struct sp_flight **link = &s->buckets[digest->bytes[1] % BUCKETS];
 
     while (*link != NULL &&
-           ((*link)->basis != basis ||
+           ((*link)->basis != basis || (*link)->flushes != flushes ||
             !sp_secret_eq(sp_span_of((const char *)(*link)->digest.bytes, sizeof(digest->bytes)),
                           sp_span_of((const char *)digest->bytes, sizeof(digest->bytes)))))
         link = &(*link)->next;
@@ -70,7 +72,7 @@ enum sp_flight_role sp_flights_join(struct sp_flights *flights, const struct sp_
     struct sp_flight *flight;
 
     pthread_mutex_lock(&s->lock);
-    flight = *link_of(s, &key->digest, key->basis);
+    flight = *link_of(s, &key->digest, key->basis, key->flushes);
     if (flight != NULL)
         role = add_waiter(flight, waiter);
     pthread_mutex_unlock(&s->lock);
@@ -85,7 +87,7 @@ enum sp_flight_role sp_flights_board(struct sp_flights *flights, const struct sp
     struct sp_flight **link;
 
     pthread_mutex_lock(&s->lock);
-    link = link_of(s, &key->digest, key->basis);
+    link = link_of(s, &key->digest, key->basis, key->flushes);
     if (*link != NULL) {
         role = add_waiter(*link, waiter);
     } else if (s->count >= FLIGHTS_A_SHARD) {
@@ -93,6 +95,7 @@ enum sp_flight_role sp_flights_board(struct sp_flights *flights, const struct sp
     } else {
         flight->digest = key->digest;
         flight->basis = key->basis;
+        flight->flushes = key->flushes;
         flight->waiters_len = 0;
         sp_list_init(&flight->waiters);
         flight->next = NULL;
@@ -106,7 +109,7 @@ enum sp_flight_role sp_flights_board(struct sp_flights *flights, const struct sp
 
 static void take_out(struct shard *s, struct sp_flight *flight)
 {
-    struct sp_flight **link = link_of(s, &flight->digest, flight->basis);
+    struct sp_flight **link = link_of(s, &flight->digest, flight->basis, flight->flushes);
 
     assert(*link == flight);
     *link = flight->next;

@@ -32,7 +32,7 @@ struct sp_flight {
     struct sp_flight *next;
     char id[SP_FLIGHT_ID_MAX]; /* the exchange's that began it; "" in the background */
     struct sp_digest digest;
-    uint64_t basis;
+    uint64_t basis, flushes;
     struct sp_list waiters;
     unsigned waiters_len;
 };

@@ -28,6 +28,7 @@ static enum sp_err make_key(struct sp_auth_ask *ask)
                               from->groups_family ^ sp_hash64(sp_span_of(proof, (size_t)len)), user,
                               sp_span_of(proof, (size_t)len));
     ask->groups_key.basis = sp_plan_basis(from);
+    ask->groups_key.flushes = sp_verdict_cache_flushes(ask->engine->shared->cache);
     return err;
 }
 

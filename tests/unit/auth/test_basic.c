@@ -473,6 +473,32 @@ static void flush_forgets_the_user_without_case(void **state)
     close_all(&conn);
 }
 
+/* Whoever has a user forgotten has just changed what is true of her. */
+static void what_was_asked_before_a_flush_is_not_kept_after_it(void **state)
+{
+    struct sp_auth_conn *conns[2] = {NULL, NULL};
+    struct rig_reply before, after;
+
+    (void)state;
+    open_with(ONE);
+    dir->hold = true;
+    rig_begin(&rig, &(struct rig_from){0}, &conns[0], rig_basic("alice", "secret"), &before);
+    rig_turn_until_count(&rig, &dir->started, 1);
+    sp_auth_shared_flush(&rig.shared, SP_SPAN_LIT("alice"));
+    rig_begin(&rig, &(struct rig_from){0}, &conns[1], rig_basic("alice", "secret"), &after);
+    rig_turn_until_count(&rig, &dir->started, 2); /* not the answer of before */
+    sp_auth_ask_cancel(&after.ask);
+    sp_auth_shared_flush(&rig.shared, SP_SPAN_LIT("alice"));
+    dir->hold = false;
+    rig_turn_until(&rig, &before.answered);
+    assert_int_equal(before.state, SP_AUTH_PASSED);
+    rig_turn_until_count(&rig, &dir->live_ops, 0);
+    assert_false(rig_ask(&rig, &conns[1], rig_basic("alice", "secret")).at_once);
+    assert_true(rig_ask(&rig, &conns[1], rig_basic("alice", "secret")).at_once);
+    sp_auth_conn_free(&conns[0]);
+    close_all(&conns[1]);
+}
+
 /* ---- flights ---- */
 
 static void equal_questions_on_two_workers_make_one_bind(void **state)
@@ -902,6 +928,7 @@ int main(void)
         cmocka_unit_test(grace_serves_only_while_no_directory_answers),
         cmocka_unit_test(another_password_that_is_right_ends_the_older_one),
         cmocka_unit_test(flush_forgets_the_user_without_case),
+        cmocka_unit_test(what_was_asked_before_a_flush_is_not_kept_after_it),
         cmocka_unit_test(equal_questions_on_two_workers_make_one_bind),
         cmocka_unit_test(the_others_get_theirs_when_the_first_asker_leaves),
         cmocka_unit_test(a_flight_with_nobody_left_still_fills_the_cache),

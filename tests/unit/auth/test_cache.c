@@ -43,6 +43,7 @@ static struct sp_verdict_key key_of(const char *user, const char *password)
     assert_int_equal(sp_verdict_key_make(&key, SP_SPAN_LIT("basic"), SP_SPAN_LIT("dir"), FAMILY,
                                          sp_span_cstr(user), sp_span_cstr(password)),
                      SP_OK);
+    key.flushes = sp_verdict_cache_flushes(cache);
     return key;
 }
 
