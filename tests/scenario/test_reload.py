@@ -173,8 +173,9 @@ def test_a_reload_ends_the_verdicts_of_what_changed_and_no_others(w):
 
     def reload(ended):
         config.write()
-        count = p.errors().count("event=verdicts_ended")
+        reloads, count = (p.errors().count("event=" + event) for event in ("reloaded", "verdicts_ended"))
         assert w.command("ctl", "-c", p.path, "reload") == (0, "reloaded\n", "")
+        wait_until("the log has all of this reload", lambda: p.errors().count("event=reloaded") > reloads)
         assert p.errors().count("event=verdicts_ended") == count + len(ended), p.errors()[-500:]
         for name in ended:
             p.log_says('event=verdicts_ended backend="%s"' % name)
