@@ -162,7 +162,8 @@ static void on_next(struct sp_soon *soon)
         serve(session);
 }
 
-/* The first bytes of a request are here, or may be. */
+/* The first bytes of a request are here, or may be. Where its head is not whole yet, it has a
+ * deadline from now on. */
 static void serve(struct sp_session *session)
 {
     if (session->in.len == 0) {
@@ -188,8 +189,9 @@ static void serve(struct sp_session *session)
         return;
     }
     session_enter(session, SP_SESSION_SERVING);
-    start_timer(session, limits_of(session)->client_header_timeout_ms);
     sp_exchange_run(session->exchange);
+    if (session->state == SP_SESSION_SERVING && session->exchange->state == SP_EXCHANGE_READING)
+        start_timer(session, limits_of(session)->client_header_timeout_ms);
 }
 
 /* ---- after an answer ---- */
