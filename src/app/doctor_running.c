@@ -16,7 +16,8 @@ static const struct sign {
 } signs[] = {
     {"sallyport_names_unanswered", false,
      "the last five names that a worker asked for got no answer: sites are not found",
-     "look whether the servers in resolv.conf run and can be reached from here"},
+     "look whether the servers in resolv.conf run and can be reached from here; a changed "
+     "resolv.conf is read at a restart"},
     {"sallyport_log_writable", true,
      "cannot be written, or not be opened anew: lines are lost, and people get in all the same",
      "free its disk, or look at who reads the pipe, or at its folder; the status page says why"},

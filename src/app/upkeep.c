@@ -252,8 +252,8 @@ static void add_name_service(const struct sp_server *server, struct sp_overview 
     if (unheard > 0)
         t = add(o, false,
                 "Sites are not found, unless it is those names alone. Look at the name servers in "
-                "<code>/etc/resolv.conf</code>, and whether they can be reached from here; they "
-                "are read at the start. The first name that is answered ends this.");
+                "<code>/etc/resolv.conf</code>, and whether they can be reached from here; a "
+                "changed file is read at a restart. The first name that is answered ends this.");
     if (t == NULL)
         return;
     (void)snprintf(t->what, sizeof(t->what), "Names get no answer");
