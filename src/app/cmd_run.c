@@ -55,13 +55,13 @@ static bool has_files(unsigned workers)
     return false;
 }
 
-/* For whom the process is to become: what only root may make, where what serving writes to will be.
- */
+/* What only root may make, for the user that the process is to become. */
 static void make_places(const struct sp_config *config)
 {
-    const struct passwd *who = getpwnam(sp_app_options_of(config)->user);
+    const char *user = sp_app_options_of(config)->user;
+    const struct passwd *who = user[0] != '\0' && geteuid() == 0 ? getpwnam(user) : NULL;
 
-    if (who != NULL && geteuid() == 0)
+    if (who != NULL)
         sp_admin_make_folder(sp_config_one(config, "admin")->options, who->pw_uid, who->pw_gid);
 }
 
