@@ -8,7 +8,7 @@ from .scenario import Aim, Scenario, at_least, at_most
 
 class Negotiate(Scenario):
     name, title, unit = "negotiate", "Negotiate (Kerberos in SPNEGO): a new connection and a fresh ticket for each GET of 1 KiB, 32 at once", "logins/s"
-    warm = False
+    warm, rounds_min = False, 7
 
     def prepare(self, bench):
         self._files = {}

@@ -23,7 +23,7 @@ def heading(bench, command):
     known += [version(sides.SQUID, "-v")] if bench.squid else []
     known += [version(sides.HAPROXY, "-v")] if bench.haproxy else []
     known += [version(sides.APACHE, "-v").replace("Server version: ", "")] if bench.apache else []
-    return "`%s` on %s, %s; %s. One worker each; %d rounds of %d s, the sides in turn." % (
+    return "`%s` on %s, %s; %s. One worker each; %d rounds of %d s (more where three differ by more than an aim leaves), the sides in turn." % (
         command, machine(), time.strftime("%Y-%m-%d"), "; ".join(known), bench.rounds, bench.seconds)
 
 

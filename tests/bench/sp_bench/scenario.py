@@ -12,7 +12,7 @@ class Scenario:
     name = title = unit = ""
     cpu_unit = "us"
     warm = True                 # a short round that is not counted comes first
-    rounds_min, rounds_max = 1, 99
+    rounds_min, rounds_max = 1, 99      # rounds_min: more than asked for where three differ by more than an aim leaves
     extra = ()                  # further columns: (key, heading, format)
 
     def prepare(self, bench):

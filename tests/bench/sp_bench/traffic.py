@@ -50,7 +50,7 @@ class Latency(Scenario):
 
 class Body(Scenario):
     """Bodies through forward."""
-    name, title, unit = "get64k", "GET of 64 KiB, kept alive, 64 connections", "requests/s"
+    name, title, unit, rounds_min = "get64k", "GET of 64 KiB, kept alive, 64 connections", "requests/s", 7
 
     def prepare(self, bench):
         return bench.usual()
@@ -122,7 +122,7 @@ class Connect(Scenario):
 
 
 class Tunnel(Scenario):
-    name, title, unit, cpu_unit = "tunnel", "Through a tunnel: bodies of 100 MiB, 4 tunnels", "Gbit/s", "s a GB"
+    name, title, unit, cpu_unit, rounds_min = "tunnel", "Through a tunnel: bodies of 100 MiB, 4 tunnels", "Gbit/s", "s a GB", 7
 
     def prepare(self, bench):
         self._credential = bench.one_credential()
@@ -192,7 +192,7 @@ class IdleTunnels(Idle):
 
 class Connections(Scenario):
     name, title, unit = "connections", "Kept-alive GET of 1 KiB by the number of connections, once they stand", "requests/s"
-    extra = (("whole", "CPU with connecting", "%.1f us"),)
+    extra, rounds_min = (("whole", "CPU with connecting", "%.1f us"),), 7
 
     def prepare(self, bench):
         self._credential = bench.one_credential()
