@@ -122,8 +122,8 @@ static void dial_succeeded(struct sp_ldap_conn *conn, enum sp_ldap_dial_depth de
         sp_ldap_renew_heir_stands(server);
     if (depth != SP_LDAP_DIAL_CONNECT) /* a kernel, or a balancer, takes a connection too */
         sp_ldap_server_well(server);
-    sp_ldap_conn_drain(
-        conn); /* TLS may hold bytes that no poll will announce; then it is watched */
+    /* TLS may hold bytes that no poll will announce; then it is watched */
+    sp_ldap_conn_drain(conn);
     sp_ldap_server_pump(server);
 }
 
