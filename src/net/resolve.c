@@ -16,6 +16,8 @@
 /* For whoever waits, however many servers and search domains there are. */
 #define DEADLINE_MS 15000
 
+#define AGAIN_MAX 2 /* see asks_again */
+
 #define LEAST_MS    1000u /* kept at least, whatever the record says: one page asks many times */
 #define MOST_MS     3600000u
 #define NEGATIVE_MS 10000u
@@ -213,26 +215,47 @@ static void judge_service(const struct sp_resolve_entry *entry, int status)
                                 ares_strerror(status));
 }
 
-static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+/* When one socket to a server breaks, c-ares takes that for a try of every question at the server,
+ * and so the answer to one name that was cut short, where TCP is refused, ends the questions about
+ * others. They are put again. */
+static bool asks_again(struct sp_resolve_entry *entry, int status)
 {
-    struct sp_resolve_entry *entry = arg;
+    return status == ARES_ECONNREFUSED && !entry->resolver->closing &&
+           entry->state != SP_RESOLVE_LOST && entry->again++ < AGAIN_MAX;
+}
+
+static void put_question(struct sp_resolve_entry *entry);
+
+static void take_answer(struct sp_resolve_entry *entry, int status,
+                        const struct ares_addrinfo *info)
+{
     struct sp_resolver *resolver = entry->resolver;
 
-    (void)timeouts;
-    resolver->asked--;
     if (!resolver->closing)
         judge_service(entry, status);
     if (resolver->closing || entry->state == SP_RESOLVE_LOST) {
         entry_drop(entry);
-    } else {
-        entry_fill(entry, status, info);
-        sp_timer_stop(&entry->deadline);
-        if (entry->state == SP_RESOLVE_ASKED)
-            entry_keep(entry);
-        else
-            entry->expires_ms = 0; /* for its own waiters; another has taken its place */
-        sp_loop_soon(resolver->loop, &entry->answered);
+        return;
     }
+    entry_fill(entry, status, info);
+    sp_timer_stop(&entry->deadline);
+    if (entry->state == SP_RESOLVE_ASKED)
+        entry_keep(entry);
+    else
+        entry->expires_ms = 0; /* for its own waiters; another has taken its place */
+    sp_loop_soon(resolver->loop, &entry->answered);
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    struct sp_resolve_entry *entry = arg;
+
+    (void)timeouts;
+    entry->resolver->asked--;
+    if (asks_again(entry, status))
+        put_question(entry);
+    else
+        take_answer(entry, status, info);
     if (info != NULL)
         ares_freeaddrinfo(info);
 }
@@ -282,19 +305,26 @@ static enum sp_err wait_for(struct sp_resolve_entry *entry, sp_resolved_cb done,
 
 /* From here on the entry is c-ares' too: on_answer comes exactly once, perhaps before this returns.
  */
-static void entry_ask(struct sp_resolve_entry *entry)
+static void put_question(struct sp_resolve_entry *entry)
 {
     struct sp_resolver *resolver = entry->resolver;
     const struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
 
-    entry->asked_ms = sp_loop_now_ms(resolver->loop);
-    sp_resolve_table_add(&resolver->table, entry);
-    sp_timer_start(resolver->loop, &entry->deadline, DEADLINE_MS);
     resolver->asked++;
     resolver->asking = true;
     ares_getaddrinfo(resolver->channel.ares, entry->name, NULL, &hints, on_answer, entry);
     resolver->asking = false;
     sp_resolve_channel_wake(&resolver->channel);
+}
+
+static void entry_ask(struct sp_resolve_entry *entry)
+{
+    struct sp_resolver *resolver = entry->resolver;
+
+    entry->asked_ms = sp_loop_now_ms(resolver->loop);
+    sp_resolve_table_add(&resolver->table, entry);
+    sp_timer_start(resolver->loop, &entry->deadline, DEADLINE_MS);
+    put_question(entry);
 }
 
 static enum sp_err ask(struct sp_resolver *resolver, struct sp_span host, sp_resolved_cb done,

@@ -30,6 +30,7 @@ struct sp_resolve_entry {
     struct sp_timer deadline;
     struct sp_doomed doomed;
     uint64_t asked_ms;
+    unsigned again; /* questions put anew */
     uint64_t expires_ms;
     enum sp_err err;
     const char *why; /* static */

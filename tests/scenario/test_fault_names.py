@@ -70,6 +70,21 @@ def test_a_flood_of_names_that_nobody_answers_is_bounded_and_delays_nobody(w):
         w.names.silent.clear()
 
 
+def test_an_answer_that_is_cut_short_is_no_fault_of_others(w):
+    """The whole of it is to be had by TCP, which is refused here: c-ares then gives up every question that is under way."""
+    p = w.start(brief(w))
+    with as_before(w, p):
+        for n in range(40):
+            cut, good = ("%s-%d.corp.test" % (kind, n) for kind in ("cut", "good"))
+            w.names.known[cut] = w.names.known[good] = [space.ADDRESSES["odd"]]
+            w.names.truncated.add(cut)
+            with w.wire() as one, w.wire() as other:
+                one.send(request("GET", "http://%s/echo" % cut, auth=ALICE))
+                other.send(request("GET", "http://%s/echo" % good, auth=ALICE))
+                passed(other.answer())
+                assert one.answer().status == 502
+
+
 def test_name_service_that_is_gone_is_told_where_people_look(w):
     """The directory answers, so nothing else is wrong: log, metrics, status page and doctor name it, once, and then that it is over."""
     config = brief(w, workers=1, connect_timeout="10s", response_timeout="10s")
