@@ -308,6 +308,7 @@ static void watch(struct sp_ldap_conn *conn)
 {
     int events = UV_READABLE | (sp_ldap_wire_wants_write(conn->wire) ? UV_WRITABLE : 0);
 
+    sp_ldap_wire_expect(conn->wire, conn->flights_len);
     if (sp_ldap_wire_holds(conn->wire))
         sp_ldap_backend_soon(conn->server->backend);
     if (events == conn->events)

@@ -26,6 +26,7 @@
  * entries as they have on the wire; a page of groups has 500, of their names alone. */
 #define INCOMING_MAX   (1024u * 1024u)
 #define UNANSWERED_MAX (2u * 1024u * 1024u)
+#define MIXED_MAX      16u /* answers that may come mixed; slapd works on half its threads' number */
 #define STOP_LOOK_MS   100 /* how soon a waiting pool thread sees *stop */
 
 struct sp_ldap_wire {
@@ -39,6 +40,7 @@ struct sp_ldap_wire {
     bool dry;  /* the last read took all that the socket had */
     struct sp_buf unsent;
     size_t unanswered; /* bytes read since the last whole answer */
+    unsigned expected; /* answers that they may belong to */
     size_t in_start;
     size_t in_len;
     char in[READ_AHEAD];
@@ -366,6 +368,20 @@ int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span 
     return ldap_sasl_bind(wire->ld, dn, LDAP_SASL_SIMPLE, &secret, controls, NULL, msgid_out);
 }
 
+void sp_ldap_wire_expect(struct sp_ldap_wire *wire, unsigned answers)
+{
+    if (answers > wire->expected || wire->unanswered == 0)
+        wire->expected = answers;
+}
+
+/* Is this still what the answers to come may be? */
+static bool is_endless(const struct sp_ldap_wire *wire)
+{
+    size_t answers = wire->expected < MIXED_MAX ? wire->expected : MIXED_MAX;
+
+    return wire->unanswered > UNANSWERED_MAX * (answers > 0 ? answers : 1);
+}
+
 static bool is_undecodable(struct sp_ldap_wire *wire)
 {
     int result = LDAP_SUCCESS;
@@ -390,7 +406,7 @@ enum sp_err sp_ldap_wire_next(struct sp_ldap_wire *wire, LDAPMessage **message_o
             return SP_ERR_AGAIN;
         /* libldap bounds each message, but keeps a search's entries until its end, which never
          * comes */
-        if (wire->unanswered > UNANSWERED_MAX)
+        if (is_endless(wire))
             return SP_ERR_TOO_LARGE;
         kind = ldap_result(wire->ld, LDAP_RES_ANY, LDAP_MSG_ALL, &at_once, message_out);
         if (kind > 0) {

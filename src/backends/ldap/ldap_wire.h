@@ -56,6 +56,9 @@ enum sp_err sp_ldap_wire_flush(struct sp_ldap_wire *wire) SP_MUST_CHECK;
 int sp_ldap_wire_bind(struct sp_ldap_wire *wire, const char *dn, struct sp_span password,
                       int *msgid_out) SP_MUST_CHECK;
 
+/* So many answers are waited for, and may come mixed: as many times as much is taken before one of
+ * them is whole. What is no longer waited for may still come. */
+void sp_ldap_wire_expect(struct sp_ldap_wire *wire, unsigned answers);
 /* The next whole answer, without waiting; free it with ldap_msgfree. SP_ERR_AGAIN: none yet.
  * SP_ERR_CLOSED: the server is gone. SP_ERR_INVALID: it does not speak LDAP. SP_ERR_TOO_LARGE: an
  * answer goes on and on; the wire is of no more use. */

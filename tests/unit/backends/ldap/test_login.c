@@ -258,6 +258,53 @@ static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
     free(ldif);
 }
 
+/* A server works on several requests of one connection at once, and their answers come mixed: much
+ * may have come before the first of them is whole. */
+static void answers_that_come_mixed_are_waited_for(void **state)
+{
+    enum { GROUPS = 3000, LOGINS = 24 };
+    size_t cap = 1024 * 1024;
+    char *ldif = malloc(cap);
+    struct test_slapd *big;
+    struct bench *b;
+    struct asked a[LOGINS];
+    size_t len;
+
+    (void)state;
+    assert_non_null(ldif);
+    len = (size_t)snprintf(
+        ldif, cap,
+        "dn: dc=test\nobjectClass: dcObject\nobjectClass: organization\no: test\n\n"
+        "dn: cn=proxy,dc=test\nobjectClass: organizationalRole\n"
+        "objectClass: simpleSecurityObject\nuserPassword: proxy-secret\n\n"
+        "dn: ou=people,dc=test\nobjectClass: organizationalUnit\n\n"
+        "dn: uid=alice,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: A\nsn: A\n"
+        "userPassword: alice\n\n");
+    for (int i = 0; i < GROUPS; i++)
+        len += (size_t)snprintf(ldif + len, cap - len,
+                                "dn: cn=everybody who works in the department of number %d and in "
+                                "no other one,dc=test\nobjectClass: groupOfNames\n"
+                                "member: uid=alice,ou=people,dc=test\n\n",
+                                i);
+    big = test_slapd_new(
+        &(struct test_slapd_setup){.ldif = ldif, .extra = "limits * size=unlimited\n"});
+    b = bench_new(test_slapd_uri(big));
+    set(b, "group_base", "dc=test");
+    set(b, "timeout", "30s");
+    bench_open(b);
+    for (size_t i = 0; i < LOGINS; i++)
+        ask(b, &a[i], "alice", "alice");
+    wait_for(b, a, LOGINS, 60000);
+    for (size_t i = 0; i < LOGINS; i++) {
+        if (a[i].verdict != SP_VERDICT_ALLOW)
+            fail_msg("%zu: %s: %s", i, a[i].reason, a[i].detail);
+        assert_int_equal(a[i].groups_len, 2 * GROUPS);
+    }
+    bench_free(b);
+    test_slapd_free(&big);
+    free(ldif);
+}
+
 static void groups_of_a_person_known_by_other_proof(void **state)
 {
     struct bench *b = bench_new(test_slapd_uri(slapd));
@@ -422,6 +469,7 @@ int main(void)
         cmocka_unit_test(groups_come_with_the_login_by_name_and_by_dn),
         cmocka_unit_test(groups_within_groups_are_walked_and_cycles_end),
         cmocka_unit_test(more_groups_than_the_servers_size_limit_come_by_pages),
+        cmocka_unit_test(answers_that_come_mixed_are_waited_for),
         cmocka_unit_test(groups_of_a_person_known_by_other_proof),
         cmocka_unit_test(a_group_search_that_fails_is_no_login),
         cmocka_unit_test(many_logins_at_once_are_all_answered),
