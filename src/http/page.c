@@ -20,8 +20,7 @@ struct words {
 static const struct words words_for[] = {
     {"no_credentials", 0, "Please sign in to the proxy",
      "This network's web proxy lets people out once it knows who they are, and your program has "
-     "not "
-     "said yet.",
+     "not said yet.",
      "Sign in when you are asked. If you were not asked, the program needs the proxy's user name "
      "and password, or a Kerberos ticket, in its settings."},
     {"bad_credentials", 0, "The proxy did not accept this sign-in",
@@ -34,8 +33,7 @@ static const struct words words_for[] = {
      "which program it is."},
     {"blocked", 0, "Too many wrong sign-ins",
      "There were so many wrong passwords that the proxy has stopped asking for a while, so that "
-     "the "
-     "account is not locked.",
+     "the account is not locked.",
      "Find the device or program that still has an old password. Then wait a few minutes, or ask "
      "the administrator to lift the block."},
     {"account", 0, "Your account cannot be used",
