@@ -356,6 +356,10 @@ static void password_policy_states_are_accounts_and_not_wrong_passwords(void **s
         login(b, &a, "bob", "wrong");
         assert_int_equal(a.verdict, SP_VERDICT_DENY);
     }
+    /* slapd reads two clocks, and for some milliseconds of a new second holds a lock that it has
+     * just set to be one of the future; a right password would take it off. */
+    for (int tries = 0; a.verdict == SP_VERDICT_DENY && tries < 1000; tries++)
+        login(b, &a, "bob", "wrong");
     login(b, &a, "bob", "bob");
     assert_int_equal(a.verdict, SP_VERDICT_ACCOUNT);
     assert_string_equal(a.reason, "account locked");
