@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import signal
 import socket
 import time
@@ -77,7 +78,10 @@ class Config:
         for name, content in self.files.items():
             path = os.path.join(self.folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
-            with open(path, "wb" if isinstance(content, bytes) else "w") as f:
+            content = content if isinstance(content, bytes) else content.encode()
+            if os.path.exists(path) and pathlib.Path(path).read_bytes() == content:
+                continue                                        # a running proxy tells of files that were touched
+            with open(path, "wb") as f:
                 os.chmod(path, 0o600)
                 f.write(content)
         path = os.path.join(self.folder, "sallyport.conf")
