@@ -291,8 +291,8 @@ static enum sp_step begin_answer(struct sp_exchange *x)
     if (err != SP_OK)
         return head_failed(x, err);
     note_type(x);
-    sp_parser_return(x,
-                     &x->response_parser); /* from here on only values of the answer's head count */
+    /* From here on only values of the answer's head count. */
+    sp_parser_return(x, &x->response_parser);
     sp_buf_consume(&upstream->in, x->response.head.size);
     sp_relay_init(&x->down, s->proxy, upstream->stream, &upstream->in, s->client, &s->out, framing,
                   chunks);

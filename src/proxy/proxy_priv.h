@@ -337,8 +337,7 @@ struct sp_exchange {
 
     struct sp_http_parser *parser;          /* lent while the request's head comes */
     struct sp_http_parser *response_parser; /* lent while an answer's head comes */
-    struct sp_buf
-        head; /* the request's bytes, and what was found in them; `request` points there */
+    struct sp_buf head; /* the request's bytes and what was found in them: `request` points here */
     struct sp_http_request request;
     bool has_head;
 
