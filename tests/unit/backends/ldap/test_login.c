@@ -213,18 +213,13 @@ static void groups_within_groups_are_walked_and_cycles_end(void **state)
     bench_free(b);
 }
 
-/* A tree of its own: one person in 1,250 groups, a server that gives 100 at once. */
-static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
+/* One person, in so many groups of that name and a number. Free it. */
+static char *tree_of_groups(int groups, const char *name)
 {
-    enum { GROUPS = 1250 };
-    size_t cap = 256 * 1024;
+    size_t cap = 1024 * 1024;
     char *ldif = malloc(cap);
-    struct test_slapd *big;
-    struct bench *b;
-    struct asked a[3];
     size_t len;
 
-    (void)state;
     assert_non_null(ldif);
     len = (size_t)snprintf(
         ldif, cap,
@@ -234,11 +229,26 @@ static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
         "dn: ou=people,dc=test\nobjectClass: organizationalUnit\n\n"
         "dn: uid=alice,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: A\nsn: A\n"
         "userPassword: alice\n\n");
-    for (int i = 0; i < GROUPS; i++)
+    for (int i = 0; i < groups; i++)
         len += (size_t)snprintf(ldif + len, cap - len,
-                                "dn: cn=g%d,dc=test\nobjectClass: groupOfNames\n"
+                                "dn: cn=%s%d,dc=test\nobjectClass: groupOfNames\n"
                                 "member: uid=alice,ou=people,dc=test\n\n",
-                                i);
+                                name, i);
+    assert_true(len < cap);
+    return ldif;
+}
+
+/* A tree of its own: one person in 1,250 groups, a server that gives 100 at once. */
+static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
+{
+    enum { GROUPS = 1250 };
+    struct test_slapd *big;
+    struct bench *b;
+    struct asked a[3];
+    char *ldif;
+
+    (void)state;
+    ldif = tree_of_groups(GROUPS, "g");
     big = test_slapd_new(&(struct test_slapd_setup){
         .ldif = ldif,
         .extra =
@@ -263,29 +273,14 @@ static void more_groups_than_the_servers_size_limit_come_by_pages(void **state)
 static void answers_that_come_mixed_are_waited_for(void **state)
 {
     enum { GROUPS = 3000, LOGINS = 24 };
-    size_t cap = 1024 * 1024;
-    char *ldif = malloc(cap);
     struct test_slapd *big;
     struct bench *b;
     struct asked a[LOGINS];
-    size_t len;
+    char *ldif;
 
     (void)state;
-    assert_non_null(ldif);
-    len = (size_t)snprintf(
-        ldif, cap,
-        "dn: dc=test\nobjectClass: dcObject\nobjectClass: organization\no: test\n\n"
-        "dn: cn=proxy,dc=test\nobjectClass: organizationalRole\n"
-        "objectClass: simpleSecurityObject\nuserPassword: proxy-secret\n\n"
-        "dn: ou=people,dc=test\nobjectClass: organizationalUnit\n\n"
-        "dn: uid=alice,ou=people,dc=test\nobjectClass: inetOrgPerson\ncn: A\nsn: A\n"
-        "userPassword: alice\n\n");
-    for (int i = 0; i < GROUPS; i++)
-        len += (size_t)snprintf(ldif + len, cap - len,
-                                "dn: cn=everybody who works in the department of number %d and in "
-                                "no other one,dc=test\nobjectClass: groupOfNames\n"
-                                "member: uid=alice,ou=people,dc=test\n\n",
-                                i);
+    ldif = tree_of_groups(GROUPS,
+                          "everybody who works in the department of number and in no other one ");
     big = test_slapd_new(
         &(struct test_slapd_setup){.ldif = ldif, .extra = "limits * size=unlimited\n"});
     b = bench_new(test_slapd_uri(big));
