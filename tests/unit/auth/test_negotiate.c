@@ -712,35 +712,45 @@ static void a_reload_of_who_knows_groups_looks_them_up_again(void **state)
     close_all(&conn);
 }
 
-/* What the directory's file said when they were asked for is not what it says when they come. */
-static void groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again(void **state)
+/* A ticket is judged while `held` is asked, whose file (the configuration has its path between
+ * `before` and `after`) changes and is taken up meanwhile. */
+static void prove_while_a_file_changes(struct fake_world *held, const char *before,
+                                       const char *after, struct sp_auth_conn **conn)
 {
     char path[] = "/tmp/people-XXXXXX", text[512];
-    struct sp_auth_conn *conn = NULL;
     struct rig_reply r;
     int fd = mkstemp(path);
 
-    (void)state;
     assert_true(fd >= 0);
-    (void)snprintf(text, sizeof(text),
-                   LISTEN "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n"
-                          "backend \"dir\" { plugin = \"fake\" path = \"%s\" }\n"
-                          "backend \"krb\" { plugin = \"faketoken\" groups_from = \"dir\" }\n",
-                   path);
+    (void)snprintf(text, sizeof(text), "%s%s%s", before, path, after);
     open_with(text);
-    dir->hold = true;
-    rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
-    rig_turn_until_count(&rig, &dir->started, 1);
+    held->hold = true;
+    rig_begin(&rig, &(struct rig_from){0}, conn, rig_negotiate(ALICE), &r);
+    rig_turn_until_count(&rig, &held->started, 1);
     assert_int_equal(write(fd, "x", 1), 1);
     sp_auth_plan_poll(rig.plan);
-    dir->hold = false;
+    held->hold = false;
     rig_turn_until(&rig, &r.answered);
     assert_int_equal(r.state, SP_AUTH_PASSED);
+    (void)close(fd);
+    (void)unlink(path);
+}
+
+/* What the directory's file said when they were asked for is not what it says when they come. */
+static void groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again(void **state)
+{
+    struct sp_auth_conn *conn = NULL;
+
+    (void)state;
+    prove_while_a_file_changes(dir,
+                               LISTEN
+                               "auth { negotiate = {\"krb\"} basic = {\"dir\"} }\n"
+                               "backend \"krb\" { plugin = \"faketoken\" groups_from = \"dir\" }\n"
+                               "backend \"dir\" { plugin = \"fake\" path = \"",
+                               "\" }\n", &conn);
     assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
     assert_int_equal(dir->started, 2);
     assert_true(rig_ask(&rig, &conn, NULL).at_once);
-    (void)close(fd);
-    (void)unlink(path);
     close_all(&conn);
 }
 
@@ -748,32 +758,17 @@ static void groups_on_their_way_while_a_file_is_taken_up_are_looked_up_again(voi
  * taken up serves no longer than what it said of a password. */
 static void a_proof_on_its_way_while_a_file_is_taken_up_is_not_pinned_for_long(void **state)
 {
-    char path[] = "/tmp/people-XXXXXX", text[512];
     struct sp_auth_conn *conn = NULL;
-    struct rig_reply r;
-    int fd = mkstemp(path);
 
     (void)state;
-    assert_true(fd >= 0);
-    (void)snprintf(text, sizeof(text),
-                   LISTEN "auth { negotiate = {\"krb\"} basic = {\"krb\"} }\n" DIR
-                          "backend \"krb\" { plugin = \"fakeboth\" path = \"%s\" "
-                          "groups_from = \"dir\" }\n",
-                   path);
-    open_with(text);
-    krb->hold = true;
-    rig_begin(&rig, &(struct rig_from){0}, &conn, rig_negotiate(ALICE), &r);
-    rig_turn_until_count(&rig, &krb->started, 1);
-    assert_int_equal(write(fd, "x", 1), 1);
-    sp_auth_plan_poll(rig.plan);
-    krb->hold = false;
-    rig_turn_until(&rig, &r.answered);
-    assert_int_equal(r.state, SP_AUTH_PASSED);
+    prove_while_a_file_changes(
+        krb,
+        LISTEN "auth { negotiate = {\"krb\"} basic = {\"krb\"} }\n" DIR
+               "backend \"krb\" { plugin = \"fakeboth\" groups_from = \"dir\" path = \"",
+        "\" }\n", &conn);
     assert_int_equal(rig_ask(&rig, &conn, NULL).state, SP_AUTH_CHALLENGE);
     assert_int_equal(rig_ask(&rig, &conn, rig_negotiate(ALICE)).state, SP_AUTH_PASSED);
     assert_int_equal(rig_ask(&rig, &conn, NULL).how, SP_HOW_CONNECTION);
-    (void)close(fd);
-    (void)unlink(path);
     close_all(&conn);
 }
 
